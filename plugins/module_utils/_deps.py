@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Python libraries that some plugins need, each with its floor. Private."""
+
+from __future__ import annotations
+
+import re
+import sys
+import typing as t
+
+from ansible_collections.homeport.registry.plugins.module_utils._errors import MissingLibraryError
+
+LIBPASS_FLOOR = (1, 9)
+BCRYPT_FLOOR = (4, 0, 1)
+_WANTED = "libpass>=1.9 and bcrypt>=4.0.1"
+
+
+class BcryptHandler(t.Protocol):
+    """The part of passlib's bcrypt handler that is used here."""
+
+    def using(self, *, rounds: int, ident: str, truncate_error: bool) -> BcryptHandler:
+        """Return a handler with these settings."""
+
+    def hash(self, secret: str) -> str:
+        """Hash a password with a new salt."""
+
+    def verify(self, secret: str, hash: str) -> bool:  # the name is passlib's
+        """Tell whether the password belongs to the hash."""
+
+    def set_backend(self, name: str) -> None:
+        """Load the library that computes the hashes."""
+
+
+def parse_version(text: str) -> tuple[int, ...]:
+    """Return the leading numeric release of a version, `1.9.4.post1` as `(1, 9, 4)`."""
+    match = re.match(r"\d+(?:\.\d+)*", text)
+    return tuple(int(part) for part in match.group().split(".")) if match else ()
+
+
+def load_bcrypt() -> BcryptHandler:
+    """Return passlib's bcrypt handler with its backend loaded.
+
+    Raises:
+        MissingLibraryError: libpass or bcrypt is absent or too old, or the unmaintained passlib is installed.
+    """
+    try:
+        import passlib
+    except ImportError as exc:
+        raise _missing(f"libpass, which is imported as passlib, cannot be imported: {exc}") from exc
+    version = str(getattr(passlib, "__version__", "0"))
+    if parse_version(version) < (1, 8):
+        raise MissingLibraryError(
+            "hash passwords",
+            where=sys.executable,
+            got=f"passlib {version} is installed, which is unmaintained and fails with bcrypt 5",
+            remedy="Uninstall passlib and install its maintained fork libpass>=1.9. "
+            "The two own the same import name, so never install both.",
+        )
+    if parse_version(version) < LIBPASS_FLOOR:
+        raise _missing(f"libpass {version} is too old")
+    try:
+        import bcrypt
+    except ImportError as exc:
+        raise _missing(f"bcrypt cannot be imported: {exc}") from exc
+    version = str(getattr(bcrypt, "__version__", "0"))
+    if parse_version(version) < BCRYPT_FLOOR:
+        raise _missing(f"bcrypt {version} is too old")
+    from passlib.hash import bcrypt as handler
+
+    handler.set_backend("bcrypt")
+    return t.cast(BcryptHandler, handler)
+
+
+def _missing(got: str) -> MissingLibraryError:
+    return MissingLibraryError(
+        "hash passwords", where=sys.executable, got=got, remedy=f"Install {_WANTED} for this Python interpreter."
+    )
