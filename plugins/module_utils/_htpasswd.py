@@ -115,7 +115,7 @@ def check_name(name: str) -> None:
             "accept a user name",
             where=ascii(name),
             got=f"the name {problem}",
-            remedy=f"Use 1 to {MAX_NAME_BYTES} bytes of UTF-8, without colons, control characters or outer white space.",
+            remedy=f"Use 1 to {MAX_NAME_BYTES} bytes of UTF-8 without colons, control characters or outer white space.",
         )
 
 
