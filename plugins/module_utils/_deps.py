@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 import typing as t
@@ -26,7 +27,7 @@ class BcryptHandler(t.Protocol):
     def hash(self, secret: str) -> str:
         """Hash a password with a new salt."""
 
-    def verify(self, secret: str, hash: str) -> bool:  # the name is passlib's
+    def verify(self, secret: str, hashed: str, /) -> bool:
         """Tell whether the password belongs to the hash."""
 
     def set_backend(self, name: str) -> None:
@@ -45,11 +46,7 @@ def load_bcrypt() -> BcryptHandler:
     Raises:
         MissingLibraryError: libpass or bcrypt is absent or too old, or the unmaintained passlib is installed.
     """
-    try:
-        import passlib
-    except ImportError as exc:
-        raise _missing(f"libpass, which is imported as passlib, cannot be imported: {exc}") from exc
-    version = str(getattr(passlib, "__version__", "0"))
+    version = _version_of("passlib")
     if parse_version(version) < (1, 8):
         raise MissingLibraryError(
             "hash passwords",
@@ -60,17 +57,19 @@ def load_bcrypt() -> BcryptHandler:
         )
     if parse_version(version) < LIBPASS_FLOOR:
         raise _missing(f"libpass {version} is too old")
-    try:
-        import bcrypt
-    except ImportError as exc:
-        raise _missing(f"bcrypt cannot be imported: {exc}") from exc
-    version = str(getattr(bcrypt, "__version__", "0"))
+    version = _version_of("bcrypt")
     if parse_version(version) < BCRYPT_FLOOR:
         raise _missing(f"bcrypt {version} is too old")
-    from passlib.hash import bcrypt as handler
-
+    handler: BcryptHandler = importlib.import_module("passlib.hash").bcrypt
     handler.set_backend("bcrypt")
-    return t.cast(BcryptHandler, handler)
+    return handler
+
+
+def _version_of(name: str) -> str:
+    try:
+        return str(getattr(importlib.import_module(name), "__version__", "0"))
+    except ImportError as exc:
+        raise _missing(f"{name} cannot be imported: {exc}") from exc
 
 
 def _missing(got: str) -> MissingLibraryError:

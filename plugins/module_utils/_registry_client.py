@@ -1,0 +1,261 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The distribution API as functions. Private.
+
+Every body that has a digest is compared with it. Errors are `RegistryError`s; see `_registry_errors`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing as t
+from collections.abc import Iterator
+
+from ansible_collections.homeport.registry.plugins.module_utils._registry_auth import Challenge, challenges_of, choose
+from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
+    DigestError,
+    HttpError,
+    ProtocolError,
+)
+from ansible_collections.homeport.registry.plugins.module_utils._registry_http import Response
+from ansible_collections.homeport.registry.plugins.module_utils._registry_names import (
+    MANIFEST_TYPES,
+    Hasher,
+    check_digest,
+    check_reference,
+    check_repository,
+    digest_of,
+    is_digest,
+)
+from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
+
+# The largest page that Distribution allows unless it is told otherwise.
+_PAGE = 1000
+_ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Descriptor:
+    """What a content is: media type, digest and size in bytes."""
+
+    media_type: str
+    digest: str
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest(Descriptor):
+    """A manifest or index with its exact bytes."""
+
+    body: bytes = dataclasses.field(repr=False)
+
+    def document(self) -> dict[str, t.Any]:
+        """Return the parsed manifest.
+
+        Raises:
+            ProtocolError: when it is no JSON object.
+        """
+        return _object(self.body, f"read the manifest {self.digest}", self.digest)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ping:
+    """What the registry says at its front door, to one user."""
+
+    status: int
+    challenge: Challenge | None
+    api_version: str
+
+
+def pull(repository: str) -> str:
+    """Return the scope for reading a repository."""
+    return f"repository:{repository}:pull"
+
+
+def push(repository: str) -> str:
+    """Return the scope for writing to a repository."""
+    return f"repository:{repository}:pull,push"
+
+
+def delete(repository: str) -> str:
+    """Return the scope for deleting from a repository."""
+    return f"repository:{repository}:delete"
+
+
+def ask(session: Session) -> Ping:
+    """Ask the front door without credentials what it wants; status 200 or 401, others raise."""
+    response = session.transport.request("GET", f"{session.base}/v2/")
+    if response.status not in (200, 401):
+        # Asking again in the session's way gives the error its words.
+        response.close()
+        response = session.request("ask for the API", "GET", "/v2/", scope="", expect=(200,))
+    with response:
+        challenge = choose(challenges_of(response)) if response.status == 401 else None
+        return Ping(response.status, challenge, response.headers.get("Docker-Distribution-Api-Version") or "")
+
+
+def log_in(session: Session) -> None:
+    """Check that the registry accepts the session's user; raises if not."""
+    session.request("log in", "GET", "/v2/", scope="", expect=(200,)).close()
+
+
+def get_manifest(session: Session, repository: str, reference: str) -> Manifest:
+    """Read a manifest by tag or digest, whatever its type."""
+    tried = f"read the manifest {_name(repository, reference)}"
+    path = f"/v2/{check_repository(repository)}/manifests/{check_reference(reference)}"
+    response = session.request(tried, "GET", path, scope=pull(repository), expect=(200,), headers=_ACCEPT)
+    body = response.read()
+    announced = response.headers.get("Docker-Content-Digest") or ""
+    wanted = reference if is_digest(reference) else announced if is_digest(announced) else "sha256:"
+    seen = digest_of(body, wanted)
+    for source, digest in (("was asked for", reference), ("is announced", announced)):
+        # One content may be known by digests of two algorithms; only the one computed can be compared.
+        if is_digest(digest) and digest.partition(":")[0] == wanted.partition(":")[0] and digest != seen:
+            raise _wrong_content(tried, response, f"{digest} {source}, the content is {seen}")
+    return Manifest(response.headers.get_content_type(), seen, len(body), body)
+
+
+def head_manifest(session: Session, repository: str, reference: str) -> Descriptor:
+    """Ask for a manifest's type, digest and size; reads it where the registry does not tell the digest."""
+    tried = f"find the manifest {_name(repository, reference)}"
+    path = f"/v2/{check_repository(repository)}/manifests/{check_reference(reference)}"
+    with session.request(tried, "HEAD", path, scope=pull(repository), expect=(200,), headers=_ACCEPT) as response:
+        digest = response.headers.get("Docker-Content-Digest") or ""
+        size = response.headers.get("Content-Length") or ""
+        media_type = response.headers.get_content_type()
+    if not is_digest(digest) or not size.isdigit():
+        return get_manifest(session, repository, reference)
+    return Descriptor(media_type, digest, int(size))
+
+
+def put_manifest(session: Session, repository: str, reference: str, body: bytes, media_type: str) -> str:
+    """Store a manifest under a tag or its digest and return its digest."""
+    tried = f"store the manifest {_name(repository, reference)}"
+    path = f"/v2/{check_repository(repository)}/manifests/{check_reference(reference)}"
+    headers = {"Content-Type": media_type}
+    with session.request(
+        tried, "PUT", path, scope=push(repository), expect=(201,), headers=headers, body=body
+    ) as response:
+        stored = response.headers.get("Docker-Content-Digest") or ""
+        digest = digest_of(body, stored if is_digest(stored) else "sha256:")
+        if stored and stored != digest:
+            raise _wrong_content(tried, response, f"the registry stored {stored}, not {digest}")
+        return digest
+
+
+def delete_manifest(session: Session, repository: str, digest: str) -> None:
+    """Delete a manifest and every tag on it."""
+    _delete(session, repository, f"manifests/{check_digest(digest)}", f"the manifest {_name(repository, digest)}")
+
+
+def delete_tag(session: Session, repository: str, tag: str) -> None:
+    """Delete a tag and leave its manifest; Distribution does this from version 3 on."""
+    _delete(session, repository, f"manifests/{check_reference(tag)}", f"the tag {_name(repository, tag)}")
+
+
+def delete_blob(session: Session, repository: str, digest: str) -> None:
+    """Take a blob out of a repository; a garbage collection frees its space."""
+    _delete(session, repository, f"blobs/{check_digest(digest)}", f"the blob {_name(repository, digest)}")
+
+
+def head_blob(session: Session, repository: str, digest: str) -> int:
+    """Return the size of a blob in bytes; that it exists is proven only by reading it."""
+    tried = f"find the blob {_name(repository, digest)}"
+    path = f"/v2/{check_repository(repository)}/blobs/{check_digest(digest)}"
+    with session.request(tried, "HEAD", path, scope=pull(repository), expect=(200,)) as response:
+        size = response.headers.get("Content-Length") or ""
+    if not size.isdigit():
+        raise ProtocolError(
+            tried,
+            where=f"HEAD {path}",
+            got="the answer does not tell the size",
+            remedy="Check the proxy in front of the registry: it must not remove headers.",
+        )
+    return int(size)
+
+
+def stream_blob(session: Session, repository: str, digest: str) -> Iterator[bytes]:
+    """Yield a blob in pieces and compare it with its digest at the end.
+
+    The pieces are not to be trusted before the iterator has ended without an error.
+    """
+    tried = f"read the blob {_name(repository, digest)}"
+    path = f"/v2/{check_repository(repository)}/blobs/{check_digest(digest)}"
+    hasher = Hasher(digest)
+    with session.request(tried, "GET", path, scope=pull(repository), expect=(200,)) as response:
+        for piece in response.chunks():
+            hasher.update(piece)
+            yield piece
+        if hasher.digest != digest:
+            raise _wrong_content(tried, response, f"the content is {hasher.digest}")
+
+
+def list_repositories(session: Session) -> list[str]:
+    """Return the names of all repositories, sorted."""
+    return _listing(session, "list the repositories", "/v2/_catalog", "registry:catalog:*", "repositories")
+
+
+def list_tags(session: Session, repository: str) -> list[str]:
+    """Return the tags of a repository, sorted."""
+    path = f"/v2/{check_repository(repository)}/tags/list"
+    return _listing(session, f"list the tags of {repository}", path, pull(repository), "tags")
+
+
+def _listing(session: Session, tried: str, path: str, scope: str, key: str) -> list[str]:
+    try:
+        return _entries(session, tried, f"{path}?n={_PAGE}", scope, key)
+    except HttpError as exc:
+        if "PAGINATION_NUMBER_INVALID" not in exc.codes:
+            raise
+        return _entries(session, tried, path, scope, key)
+
+
+def _entries(session: Session, tried: str, path: str, scope: str, key: str) -> list[str]:
+    found: set[str] = set()
+    for page in session.pages(tried, path, scope):
+        # An empty list comes as null from some versions; some repeat entries across pages.
+        entries = _object(page, tried, path).get(key) or []
+        if not isinstance(entries, list):
+            raise _not_understood(tried, path)
+        found.update(str(entry) for entry in entries)
+    return sorted(found)
+
+
+def _delete(session: Session, repository: str, path: str, what: str) -> None:
+    full = f"/v2/{check_repository(repository)}/{path}"
+    session.request(f"delete {what}", "DELETE", full, scope=delete(repository), expect=(202,)).close()
+
+
+def _name(repository: str, reference: str) -> str:
+    return f"{repository}{'@' if is_digest(reference) else ':'}{reference}"
+
+
+def _object(body: bytes, tried: str, where: str) -> dict[str, t.Any]:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise _not_understood(tried, where)
+    return document
+
+
+def _not_understood(tried: str, where: str) -> ProtocolError:
+    return ProtocolError(
+        tried,
+        where=where,
+        got="the answer is not the JSON that was asked for",
+        remedy="Check that the address is a registry.",
+    )
+
+
+def _wrong_content(tried: str, response: Response, got: str) -> DigestError:
+    return DigestError(
+        tried,
+        where=f"{response.method} {response.url}",
+        got=got,
+        remedy="Do not use this content; check the storage of the registry and every proxy on the way.",
+    )

@@ -1,0 +1,182 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The pieces of an HTTP exchange: bodies that can be sent again, answers that can be read once. Private."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import email.utils
+import http.client
+import typing as t
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import urlsplit
+
+from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
+    ProtocolError,
+    TlsError,
+    UnreachableError,
+    without_query,
+)
+from ansible_collections.homeport.registry.plugins.module_utils._registry_names import origin_of
+from ansible_collections.homeport.registry.plugins.module_utils._registry_tls import connection_error
+
+SAFE_METHODS = frozenset(("GET", "HEAD"))
+# More than the 4 MiB that registries accept for a manifest.
+MAX_BODY = 8 << 20
+CHUNK = 1 << 20
+_DRAIN = 64 << 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Body:
+    """A request body that can be sent more than once.
+
+    `open` returns a new binary stream positioned at its beginning; `size` is its length in bytes.
+    """
+
+    open: Callable[[], t.BinaryIO]
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Exchange:
+    """One request and its answer, for evidence."""
+
+    method: str
+    url: str
+    status: int
+    seconds: float
+
+
+class Response:
+    """An answer whose body has not been read yet. Close it, or use it as a context manager."""
+
+    def __init__(self, raw: http.client.HTTPResponse, method: str, url: str, release: Callable[[bool], None]) -> None:
+        """Wrap the library's response; `release` gets whether the connection may be used again."""
+        self.status = raw.status
+        self.headers = raw.headers
+        self.method = method
+        self.url = url
+        self._raw = raw
+        self._release: Callable[[bool], None] | None = release
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the body in pieces of at most 1 MiB.
+
+        Raises:
+            UnreachableError: when the connection breaks, or ends before the announced length.
+        """
+        received = 0
+        try:
+            while piece := self._raw.read(CHUNK):
+                received += len(piece)
+                yield piece
+        except (OSError, http.client.HTTPException) as exc:
+            raise connection_error("read the answer", f"{self.method} {without_query(self.url)}", exc) from exc
+        announced = self.headers.get("Content-Length")
+        if self.method != "HEAD" and announced is not None and announced.isdigit() and received != int(announced):
+            raise UnreachableError(
+                "read the answer",
+                where=f"{self.method} {without_query(self.url)}",
+                got=f"{received} of {announced} bytes arrived",
+                remedy="Repeat; if it stays, the registry has lost the content: look into its log.",
+            )
+
+    def read(self, limit: int = MAX_BODY) -> bytes:
+        """Return the whole body and close.
+
+        Raises:
+            ProtocolError: when it is longer than `limit` bytes.
+            UnreachableError: as `chunks`.
+        """
+        pieces, size = [], 0
+        with self:
+            for piece in self.chunks():
+                size += len(piece)
+                if size > limit:
+                    raise ProtocolError(
+                        "read the answer",
+                        where=f"{self.method} {without_query(self.url)}",
+                        got=f"it is longer than {limit} bytes",
+                        remedy="Check that the address is a registry.",
+                    )
+                pieces.append(piece)
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Give the connection back; one with unread data is closed."""
+        release, self._release = self._release, None
+        if release:
+            if self._raw.length is not None and self._raw.length <= _DRAIN:
+                # Reading a short rest is cheaper than another connection.
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    self._raw.read()
+            release(self._raw.isclosed())
+            self._raw.close()
+
+    def __enter__(self) -> Response:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+
+def send(
+    connection: http.client.HTTPConnection,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | Body | None,
+) -> tuple[http.client.HTTPResponse, bool]:
+    """Return the answer, and whether all of the request was sent."""
+    parts = urlsplit(url)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    sent = {"User-Agent": "homeport.registry", **headers}
+    if body is not None or method not in SAFE_METHODS:
+        sent["Content-Length"] = str(body.size if isinstance(body, Body) else len(body or b""))
+    intact = True
+    with contextlib.ExitStack() as stack:
+        data = stack.enter_context(body.open()) if isinstance(body, Body) else body
+        try:
+            connection.request(method, path, body=data, headers=sent)
+        except (BrokenPipeError, ConnectionResetError):
+            # A server that refuses a body answers and hangs up while it is still being sent.
+            if not isinstance(body, Body):
+                raise
+            intact = False
+    return connection.getresponse(), intact
+
+
+def refuse_downgrade(source: str, target: str) -> None:
+    """Refuse to go from an encrypted to an open connection.
+
+    Raises:
+        TlsError: when the target is http and the source https.
+    """
+    if origin_of(source).scheme == "https" and origin_of(target).scheme == "http":
+        raise TlsError(
+            "go where the registry points",
+            where=without_query(source),
+            got=f"it points to {without_query(target)}, which is not encrypted",
+            remedy="Tell the registry its public address: http.relativeurls or http.host, or X-Forwarded-Proto.",
+        )
+
+
+def retry_after(value: str | None, now: float) -> float:
+    """Return the seconds a Retry-After header asks for, as seconds or as a date; 0 when there is none.
+
+    Args:
+        value: the header.
+        now: seconds since the epoch.
+    """
+    if not value:
+        return 0.0
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,158 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Names and digests of the distribution specification. Private."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import typing as t
+from urllib.parse import urlsplit
+
+from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import BadNameError
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+# A registry answers 404 for a manifest of a type that is not listed, so all four go with every request.
+MANIFEST_TYPES = (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST)
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"(?=.{{1,255}}\Z){_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_DIGESTS = {"sha256": 64, "sha512": 128}
+
+
+class Origin(t.NamedTuple):
+    """Scheme, host and port: what credentials belong to."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+def origin_of(url: str) -> Origin:
+    """Return the origin of an absolute http or https URL.
+
+    Raises:
+        BadNameError: when it is none.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise BadNameError(
+            "use the address",
+            where=url,
+            got="it is no http or https URL",
+            remedy="Write it as https://host or https://host:port.",
+        )
+    return Origin(parts.scheme, parts.hostname, port or {"http": 80, "https": 443}[parts.scheme])
+
+
+def check_base_url(url: str) -> str:
+    """Return the address of a registry without a trailing slash; a path prefix is allowed.
+
+    Raises:
+        BadNameError: when it holds more than scheme, host, port and path.
+    """
+    origin_of(url)
+    parts = urlsplit(url)
+    problem = ""
+    if parts.username or parts.password:
+        problem = "it holds a user name or a password"
+    elif parts.query or parts.fragment:
+        problem = "it holds a query or a fragment"
+    elif parts.path.rstrip("/").endswith("/v2"):
+        problem = "it ends in /v2, which the client adds"
+    if problem:
+        # The part before the @ may be a password.
+        shown = url.rsplit("@", 1)[-1]
+        raise BadNameError(
+            "use the address", where=shown, got=problem, remedy="Write it as https://host or https://host:port."
+        )
+    return url.rstrip("/")
+
+
+def check_repository(name: str) -> str:
+    """Return a repository name that is well formed.
+
+    Raises:
+        BadNameError: otherwise.
+    """
+    if not _REPOSITORY.fullmatch(name):
+        raise BadNameError(
+            "use the repository name",
+            where=ascii(name),
+            got="it is not well formed",
+            remedy="Use lower-case letters, digits, single separators (. _ __ -) and slashes, at most 255 characters.",
+        )
+    return name
+
+
+def is_digest(reference: str) -> bool:
+    """Tell whether a reference is a digest of a known algorithm."""
+    algorithm, colon, value = reference.partition(":")
+    return bool(colon) and len(value) == _DIGESTS.get(algorithm) and not re.search(r"[^0-9a-f]", value)
+
+
+def check_reference(reference: str) -> str:
+    """Return a tag or digest that is well formed.
+
+    Raises:
+        BadNameError: otherwise.
+    """
+    if not (is_digest(reference) or _TAG.fullmatch(reference)):
+        raise BadNameError(
+            "use the tag or digest",
+            where=ascii(reference),
+            got="it is not well formed",
+            remedy="Use a tag of at most 128 letters, digits, '_', '.' and '-', or a whole sha256: or sha512: digest.",
+        )
+    return reference
+
+
+def check_digest(digest: str) -> str:
+    """Return a digest that is well formed.
+
+    Raises:
+        BadNameError: otherwise, also for a tag.
+    """
+    if not is_digest(digest):
+        raise BadNameError(
+            "use the digest",
+            where=ascii(digest),
+            got="it is not well formed",
+            remedy="Use sha256: or sha512: with lower-case hexadecimal digits.",
+        )
+    return digest
+
+
+class Hasher:
+    """Digest of a content that arrives in pieces."""
+
+    def __init__(self, like: str = "sha256:") -> None:
+        """Use the algorithm of the digest `like`."""
+        self._algorithm = like.partition(":")[0]
+        self._hash = hashlib.new(self._algorithm)
+
+    def update(self, data: bytes) -> None:
+        """Add the next piece."""
+        self._hash.update(data)
+
+    @property
+    def digest(self) -> str:
+        """The digest of everything so far."""
+        return f"{self._algorithm}:{self._hash.hexdigest()}"
+
+
+def digest_of(content: bytes, like: str = "sha256:") -> str:
+    """Return the digest of a content by the algorithm of the digest `like`."""
+    hasher = Hasher(like)
+    hasher.update(content)
+    return hasher.digest

@@ -1,0 +1,208 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""HTTP with kept-alive connections, bounded retries and careful redirects; standard library only. Private.
+
+One transport may be used by many threads: each exchange takes a connection of its own from a pool.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import random
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from urllib.parse import urljoin
+
+from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
+    ProtocolError,
+    TlsError,
+    UnreachableError,
+    UnsafeRequestError,
+    without_query,
+)
+from ansible_collections.homeport.registry.plugins.module_utils._registry_http import (
+    CHUNK,
+    SAFE_METHODS,
+    Body,
+    Exchange,
+    Response,
+    refuse_downgrade,
+    retry_after,
+    send,
+)
+from ansible_collections.homeport.registry.plugins.module_utils._registry_names import Origin, origin_of
+from ansible_collections.homeport.registry.plugins.module_utils._registry_tls import (
+    BROKEN_TLS,
+    connection_error,
+    make_context,
+)
+
+MAX_REDIRECTS = 5
+_BUSY = frozenset((429, 503))
+_GATEWAY = frozenset((502, 504))
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+
+
+class Transport:
+    """Sends requests. See the module's docstring."""
+
+    def __init__(
+        self,
+        *,
+        context: ssl.SSLContext | None = None,
+        timeout: float = 30.0,
+        attempts: int = 4,
+        patience: float = 60.0,
+        read_only: bool = False,
+        observer: Callable[[Exchange], None] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Set the limits.
+
+        Args:
+            context: TLS settings, the system's by default.
+            timeout: seconds to wait for a connection and for each piece of an answer.
+            attempts: how often a request is tried at most, 1 for no retries.
+            patience: seconds that one request may spend waiting between its attempts.
+            read_only: refuse every method but GET and HEAD.
+            observer: called after every exchange, from the thread that made it.
+            sleep: waits some seconds; for tests.
+        """
+        self.timeout = timeout
+        self.context = context or make_context()
+        self._attempts = attempts
+        self._patience = patience
+        self._read_only = read_only
+        self._observer = observer
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._idle: dict[Origin, list[http.client.HTTPConnection]] = {}
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            connections = [connection for idle in self._idle.values() for connection in idle]
+            self._idle.clear()
+        for connection in connections:
+            connection.close()
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Body | None = None,
+        repeatable: bool = True,
+    ) -> Response:
+        """Send a request, repeat it where that is allowed, follow redirects of reads, and return the answer.
+
+        Args:
+            method: GET, HEAD, POST, PUT, PATCH or DELETE.
+            url: absolute URL.
+            headers: sent with the request; `Authorization` is dropped when a redirect leads to another origin.
+            body: what to send.
+            repeatable: whether the request may be sent again after a connection that broke in the middle.
+
+        Raises:
+            UnsafeRequestError: when the transport is read-only and the method is not GET or HEAD.
+            UnreachableError: when no answer came, after all attempts.
+        """
+        if self._read_only and method not in SAFE_METHODS:
+            raise UnsafeRequestError(
+                f"send {method}",
+                where=without_query(url),
+                got="this client only reads, because of check mode",
+                remedy="Run without check mode to do this.",
+            )
+        attempt, waited = 0, 0.0
+        while True:
+            attempt += 1
+            last = attempt >= self._attempts
+            pause = random.uniform(0.5, 1.0) * 0.5 * 2 ** (attempt - 1)
+            try:
+                response = self._follow(method, url, dict(headers or {}), body, repeatable)
+            except TlsError:
+                raise
+            except UnreachableError as exc:
+                refused = isinstance(exc.__cause__, ConnectionRefusedError)
+                if last or not (repeatable or refused):
+                    raise
+            else:
+                if last or not (response.status in _BUSY or (repeatable and response.status in _GATEWAY)):
+                    return response
+                pause = retry_after(response.headers.get("Retry-After"), time.time()) or pause
+                if waited + pause > self._patience:
+                    return response
+                response.close()
+            self._sleep(pause)
+            waited += pause
+
+    def _follow(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | Body | None, repeatable: bool
+    ) -> Response:
+        for _hop in range(MAX_REDIRECTS + 1):
+            response = self._exchange(method, url, headers, body, repeatable)
+            target = response.headers.get("Location")
+            if method not in SAFE_METHODS or response.status not in _REDIRECTS or not target:
+                return response
+            response.close()
+            target = urljoin(url, target)
+            refuse_downgrade(url, target)
+            if origin_of(target) != origin_of(url):
+                headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+            url = target
+        raise ProtocolError(
+            "follow the redirects",
+            where=f"{method} {without_query(url)}",
+            got=f"there are more than {MAX_REDIRECTS}",
+            remedy="Check the address, and the proxy in front of the registry.",
+        )
+
+    def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body | None, repeatable: bool
+    ) -> Response:
+        """Send once; an idle connection that the server had closed meanwhile is replaced without counting."""
+        origin = origin_of(url)
+        while True:
+            # Only a new connection tells for sure that the server has not seen the request yet.
+            connection, used = self._take(origin) if repeatable else (self._connect(origin), False)
+            began = time.monotonic()
+            try:
+                raw, intact = send(connection, method, url, headers, body)
+            except (OSError, http.client.HTTPException) as exc:
+                connection.close()
+                if used and isinstance(exc, (ConnectionError, *BROKEN_TLS)):
+                    continue
+                raise connection_error(f"send {method}", without_query(url), exc) from exc
+            if self._observer:
+                self._observer(Exchange(method, url, raw.status, time.monotonic() - began))
+
+            return Response(raw, method, url, functools.partial(self._give_back, origin, connection, intact))
+
+    def _take(self, origin: Origin) -> tuple[http.client.HTTPConnection, bool]:
+        with self._lock:
+            idle = self._idle.get(origin)
+            if idle:
+                return idle.pop(), True
+        return self._connect(origin), False
+
+    def _connect(self, origin: Origin) -> http.client.HTTPConnection:
+        if origin.scheme == "https":
+            return http.client.HTTPSConnection(
+                origin.host, origin.port, timeout=self.timeout, context=self.context, blocksize=CHUNK
+            )
+        return http.client.HTTPConnection(origin.host, origin.port, timeout=self.timeout, blocksize=CHUNK)
+
+    def _give_back(self, origin: Origin, connection: http.client.HTTPConnection, intact: bool, ended: bool) -> None:
+        # Without a socket the server asked to close.
+        if not (intact and ended) or connection.sock is None:
+            connection.close()
+            return
+        with self._lock:
+            self._idle.setdefault(origin, []).append(connection)
