@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The images that are built here, each with the key of everything that went into it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab import debian, golang, layout
+from lab.content import files_under, key_of, key_of_files
+from lab.engine import Engine
+from lab.versions import Family
+
+SOURCES = layout.PACKAGE / "images"
+KEY_LABEL = "homeport.lab.key"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image: the directory of its Dockerfile, the programs copied in, and build arguments."""
+
+    name: str
+    directory: str
+    programs: tuple[tuple[Family, str], ...] = ()
+    arguments: dict[str, str] = field(default_factory=dict)
+    folder: str = "."
+
+    def key(self) -> str:
+        """Return the content key of the image, the base's included."""
+        source = SOURCES / self.directory
+        built = [f"{name}={golang.family_key(family)}" for family, name in self.programs]
+        given = [f"{name}={value}" for name, value in sorted(self.arguments.items())]
+        return key_of(key_of_files(files_under(source), source), debian.key(), self.folder, *built, *given)
+
+
+def is_current(engine: Engine, image: Image) -> bool:
+    """Tell whether the engine has ``image`` as it would be built now."""
+    return engine.label(image.name, KEY_LABEL) == image.key()
+
+
+def build(engine: Engine, image: Image) -> str:
+    """Build ``image`` unless the engine has it; say which it was."""
+    if is_current(engine, image):
+        return "cached"
+    work = layout.cache() / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=work) as directory:
+        context = Path(directory) / "context"
+        shutil.copytree(SOURCES / image.directory, context)
+        (context / image.folder).mkdir(exist_ok=True)
+        for family, name in image.programs:
+            # Same file system, so a link costs nothing where a copy costs 100 MB.
+            os.link(golang.program(family, name), context / image.folder / name)
+        arguments = [word for name, value in image.arguments.items() for word in ("--build-arg", f"{name}={value}")]
+        engine.run(
+            *("build", "--network", "host", "--force-rm", "--tag", image.name),
+            *("--label", f"{KEY_LABEL}={image.key()}", *arguments, str(context)),
+            log=f"image-{image.name.replace('/', '_').replace(':', '_')}",
+        )
+    return "built"
+
+
+def build_all(engine: Engine, wanted: list[Image]) -> str:
+    """Build all of ``wanted``; say how many had to be."""
+    made = sum(build(engine, image) == "built" for image in wanted)
+    return f"{made} of {len(wanted)} built" if made else "cached"

@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps of ``up``: everything the cluster needs, then the cluster."""
+
+from __future__ import annotations
+
+from lab import cluster, components, debian, flavour, golang, images, kubectl, network, node, packages, pulled, tools
+from lab.engine import Engine
+from lab.progress import Step
+from lab.versions import KIND, Family, Kubernetes
+
+
+def _toolchain() -> str:
+    if not golang.on_path():
+        packages.install_pip()
+    return str(golang.toolchain())
+
+
+def _family_step(family: Family) -> Step:
+    about = "" if golang.is_built(family) else f", about {family.seconds} s on two cores"
+    return Step(f"Go programs: {family.directory} {family.version}{about}", lambda: golang.build(family))
+
+
+def is_cold(column: Kubernetes) -> bool:
+    """Tell whether any of the built flavour's programs is still to be built."""
+    return not all(golang.is_built(family) for family in components.families(column))
+
+
+def build_steps(engine: Engine, column: Kubernetes) -> list[Step]:
+    """Return the steps that build everything the cluster needs."""
+    return [
+        *([Step("Go toolchain", _toolchain)] if is_cold(column) else []),
+        *(_family_step(family) for family in components.families(column)),
+        Step("Debian packages", lambda: packages.install({**packages.BUILD, **packages.NETWORK})),
+        Step("Tools in .lab/bin", lambda: tools.link(tools.built(column))),
+        Step("Debian base image", lambda: debian.build(engine)),
+        Step("Component images", lambda: images.build_all(engine, components.preloaded(column))),
+        Step(f"Node image {column.release}, all images in it", lambda: node.build(engine, column)),
+    ]
+
+
+def _kind() -> str:
+    if tools.kind_on_path():
+        return "present"
+    _toolchain()
+    return golang.build(KIND)
+
+
+def pull_steps(engine: Engine, column: Kubernetes) -> list[Step]:
+    """Return the steps that pull everything the cluster needs."""
+    return [
+        Step("Debian packages", lambda: packages.install(packages.NETWORK)),
+        Step(f"kind {KIND.version}", _kind),
+        Step("Upstream images", lambda: pulled.pull_all(engine, column)),
+        Step("Programs out of the images", lambda: pulled.take_programs(engine, column)),
+        Step("Tools in .lab/bin", lambda: tools.link({**tools.taken(column), **tools.common()})),
+    ]
+
+
+def prepare_steps(engine: Engine, chosen: str, column: Kubernetes) -> list[Step]:
+    """Return the steps of the chosen flavour that come before the cluster."""
+    return build_steps(engine, column) if chosen == "build" else pull_steps(engine, column)
+
+
+def cluster_steps(engine: Engine, chosen: str, column: Kubernetes) -> list[Step]:
+    """Return the steps from finished images to a finished cluster."""
+
+    def addons() -> str:
+        kubectl.apply(flavour.recipe(chosen, column).manifests)
+        return "applied"
+
+    by_flavour = {
+        "build": [Step("Pod network", lambda: network.connect_nodes(engine))],
+        "pull": [
+            Step("Product images into the nodes", lambda: pulled.load_all(engine)),
+            Step("Programs out of the node", lambda: pulled.take_node_programs(engine, column)),
+        ],
+    }
+    return [
+        Step("Remains of an earlier cluster", lambda: cluster.delete(engine)),
+        Step("Two nodes by kind", lambda: cluster.create(engine, flavour.recipe(chosen, column))),
+        Step("Add-ons", addons),
+        *by_flavour[chosen],
+        Step("Routes from this machine", network.connect_host),
+        Step("Nodes, DNS, storage and policies", cluster.await_ready),
+        Step("Mark of a finished cluster", lambda: cluster.write_marker(flavour.recipe(chosen, column))),
+    ]
+
+
+def is_reusable(engine: Engine, chosen: str, column: Kubernetes) -> bool:
+    """Tell whether a finished cluster of the same recipe runs and answers."""
+    if (chosen == "build" and is_cold(column)) or not cluster.is_running(engine):
+        return False
+    tools.link(tools.built(column) if chosen == "build" else {**tools.taken(column), **tools.common()})
+    cluster.export_kubeconfig(engine)
+    return cluster.marker().get("key") == flavour.recipe(chosen, column).key
+
+
+def reuse_steps() -> list[Step]:
+    """Return the steps that make a running cluster usable from this checkout."""
+    return [
+        Step("Routes from this machine", network.connect_host),
+        Step("Nodes, DNS, storage and policies", cluster.await_ready),
+    ]
