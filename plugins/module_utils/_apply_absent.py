@@ -35,6 +35,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._kube_kinds impo
     Resource,
     is_workload,
     removal_stage,
+    split_api_version,
 )
 
 
@@ -47,7 +48,7 @@ def make_absent(run: Run, documents: list[tuple[dict[str, Any], str]], discover:
     members = _read_record(run)
     targets += [member for key, member in members.items() if key not in rendered]
     targets.sort(key=lambda item: removal_stage(item.resource))
-    for stage, group in groupby(targets, key=lambda item: removal_stage(item.resource)):
+    for _stage, group in groupby(targets, key=lambda item: removal_stage(item.resource)):
         _remove_stage(run, list(group), members, rendered, gone_kinds, deadline)
     _remove_record(run)
 
@@ -57,7 +58,7 @@ def _tolerant(discover: Lookup, gone_kinds: set[Resource]) -> Lookup:
         found = discover(api_version, kind)
         if found is None:
             # nothing of a kind that the server does not know can exist
-            group, slash, version = api_version.rpartition("/")
+            group, version = split_api_version(api_version)
             found = Resource(group, version, kind, kind.lower(), False)
             gone_kinds.add(found)
         return found

@@ -30,7 +30,9 @@ def diagnose(client: ApiClient, item: Reference) -> list[str]:
     try:
         if is_workload(item.resource):
             return _workload(client, item)
-        return _warnings(client, item.namespace, {"involvedObject.name": item.name, "involvedObject.kind": item.resource.kind})
+        return _warnings(
+            client, item.namespace, {"involvedObject.name": item.name, "involvedObject.kind": item.resource.kind}
+        )
     except (ApiError, Unreachable) as error:
         return [f"no further evidence: {error}"]
 

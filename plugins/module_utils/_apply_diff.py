@@ -97,7 +97,9 @@ def _names(key: str, item: Any, position: int) -> bool:
         return key[2:] == str(position)
     wanted = json.loads(key[2:])
     if key.startswith("k:"):
-        return isinstance(item, dict) and all(item.get(name, _DEFAULTS.get(name)) == part for name, part in wanted.items())
+        return isinstance(item, dict) and all(
+            item.get(name, _DEFAULTS.get(name)) == part for name, part in wanted.items()
+        )
     return bool(key.startswith("v:") and item == wanted)
 
 
@@ -118,9 +120,7 @@ def mask_secret(
     return _with_data(before, old_data, old_masked), _with_data(after, new_data, new_masked)
 
 
-def _with_data(
-    document: dict[str, Any] | None, data: dict[str, Any], masked: dict[str, str]
-) -> dict[str, Any] | None:
+def _with_data(document: dict[str, Any] | None, data: dict[str, Any], masked: dict[str, str]) -> dict[str, Any] | None:
     if document is None:
         return None
     shown = {key: item for key, item in document.items() if key not in ("data", "stringData")}

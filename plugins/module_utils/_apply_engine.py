@@ -148,7 +148,9 @@ class Engine:
                     for resource in from_discovery(self._client.get(path, accept=_DISCOVERY)):
                         found[resource.api_version, resource.kind] = resource
             except ApiError as error:
-                raise ApplyError(f"cannot find out which resource {kind} ({api_version}) is: {explain(error)}") from None
+                raise ApplyError(
+                    f"cannot find out which resource {kind} ({api_version}) is: {explain(error)}"
+                ) from None
             except Unreachable as error:
                 raise ApplyError(str(error)) from None
             self._discovered = found

@@ -44,9 +44,8 @@ def explain(error: ApiError, kind: str = "", api_version: str = "") -> str:
     if error.status == 401:
         return "the API server does not accept the credentials (401 Unauthorized)"
     if error.missing_namespace:
-        return (
-            f"namespace {error.missing_namespace} does not exist; create it first or add a Namespace object to the same task"
-        )
+        remedy = "create it first, or add a Namespace object to the same task"
+        return f"namespace {error.missing_namespace} does not exist; {remedy}"
     if error.missing_kind and kind:
         return f"this cluster does not serve {kind} ({api_version}); is its CustomResourceDefinition installed?"
     if error.status == 403:
@@ -65,8 +64,10 @@ def explain(error: ApiError, kind: str = "", api_version: str = "") -> str:
 def _explain_forbidden(error: ApiError) -> str:
     for cause in error.causes:
         if cause.get("reason") == "NamespaceTerminating":
-            return f"namespace {cause.get('field') or ''} is being deleted; wait until it is gone and run again".replace(
-                "  ", " "
+            return (
+                f"namespace {cause.get('field') or ''} is being deleted; wait until it is gone and run again".replace(
+                    "  ", " "
+                )
             )
     match = _FORBIDDEN.search(error.message)
     if not match:

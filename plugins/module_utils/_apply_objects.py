@@ -84,7 +84,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
-        for key_node, value_node in node.value:
+        for key_node, _value_node in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             if key_node.value in seen and isinstance(key_node, yaml.ScalarNode):
@@ -179,9 +179,7 @@ def check(document: dict[str, Any], source: str) -> tuple[str, str, str]:
 Lookup = Callable[[str, str], "Resource | None"]
 
 
-def resolve(
-    documents: Iterable[tuple[dict[str, Any], str]], namespace: str | None, discover: Lookup
-) -> list[Desired]:
+def resolve(documents: Iterable[tuple[dict[str, Any], str]], namespace: str | None, discover: Lookup) -> list[Desired]:
     """Return the desired objects with their place in the API.
 
     ``documents`` are objects with their source; ``discover`` is asked only for kinds that neither the
@@ -214,7 +212,9 @@ def _place(document: dict[str, Any], source: str, resource: Resource, name: str,
     if resource.namespaced:
         place = own or namespace or ""
         if not place:
-            raise InputError(f"{source}: {resource.kind} {name} names no namespace; set metadata.namespace or the namespace option")
+            raise InputError(
+                f"{source}: {resource.kind} {name} names no namespace; set metadata.namespace or the namespace option"
+            )
         metadata["namespace"] = place
     body = {**document, "metadata": metadata}
     if resource.kind == "Secret" and not resource.group:

@@ -62,10 +62,8 @@ def make_present(run: Run, desired: list[Desired]) -> None:
     _note_all(run, wave, old, before)
     failed = [applied for applied in wave if applied.error is not None]
     members = _members(run, wave, old)
-    if not failed:
-        members = prune(run, old, members, {item.key for item in desired})
-    else:
-        members = {**old, **members}
+    # after a failure nothing is pruned, and nothing that was recorded is forgotten
+    members = {**old, **members} if failed else prune(run, old, members, {item.key for item in desired})
     problem = _write_record(run, old, members)
     if failed:
         raise ApplyError(_describe_failures(run, wave, failed) + (f"\n{problem}" if problem else ""))
@@ -126,7 +124,9 @@ def _second_wave(run: Run, wave: list[Applied]) -> None:
     """Apply again what came before its namespace or its definition, now that these exist."""
     ready_namespaces = {applied.item.name for applied in wave if applied.answer and applied.item.resource == NAMESPACE}
     definitions = [applied for applied in wave if applied.answer and applied.item.resource == CRD]
-    groups = {(applied.item.body["spec"]["group"], applied.item.body["spec"]["names"]["kind"]) for applied in definitions}
+    groups = {
+        (applied.item.body["spec"]["group"], applied.item.body["spec"]["names"]["kind"]) for applied in definitions
+    }
     early = [applied for applied in wave if _came_early(applied, ready_namespaces, groups, run.settings.check_mode)]
     if not early:
         return
@@ -141,9 +141,7 @@ def _second_wave(run: Run, wave: list[Applied]) -> None:
         applied.answer, applied.error = again.answer, again.error
 
 
-def _came_early(
-    applied: Applied, namespaces: set[str], definitions: set[tuple[str, str]], check_mode: bool
-) -> bool:
+def _came_early(applied: Applied, namespaces: set[str], definitions: set[tuple[str, str]], check_mode: bool) -> bool:
     if not isinstance(applied.error, ApiError):
         return False
     missing = applied.error.missing_namespace

@@ -82,5 +82,3 @@ def _delete(run: Run, member: record.Member, document: dict[str, Any]) -> str:
         if difference:
             run.diffs.append(difference)
     return "pruned"
-
-

@@ -70,7 +70,9 @@ def _deployment(document: dict[str, Any]) -> State:
         return READY
     if spec.get("paused"):
         return State(False, "its rollout is paused (spec.paused)")
-    return State(False, _with_conditions(document, _counts(wanted, updated, available, old), "ReplicaFailure", "Progressing"))
+    return State(
+        False, _with_conditions(document, _counts(wanted, updated, available, old), "ReplicaFailure", "Progressing")
+    )
 
 
 def _stateful_set(document: dict[str, Any]) -> State:
@@ -131,7 +133,9 @@ def _job(document: dict[str, Any]) -> State:
     if spec.get("suspend"):
         return READY
     done, wanted = status.get("succeeded", 0), spec.get("completions", 1)
-    return State(False, f"{done} of {wanted} completions, {status.get('active', 0)} active, {status.get('failed', 0)} failed")
+    return State(
+        False, f"{done} of {wanted} completions, {status.get('active', 0)} active, {status.get('failed', 0)} failed"
+    )
 
 
 def _claim(document: dict[str, Any]) -> State:
@@ -166,7 +170,11 @@ def _definition(document: dict[str, Any]) -> State:
     if condition(document, "Established").get("status") == "True":
         return READY
     refused = condition(document, "NamesAccepted")
-    text = f"{refused.get('reason')}: {refused.get('message')}" if refused.get("status") == "False" else "not established yet"
+    text = (
+        f"{refused.get('reason')}: {refused.get('message')}"
+        if refused.get("status") == "False"
+        else "not established yet"
+    )
     return State(False, text)
 
 

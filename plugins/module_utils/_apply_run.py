@@ -118,7 +118,12 @@ class Run:
         actions = [f"{CHANGES[action]} {item.label}" for item, action in self.outcomes if action in CHANGES]
         if self.record and self.record["changed"] and self.settings.record_place:
             actions.append(f"{CHANGES[self.record['action']]} record {self.settings.record_place.label}")
-        result: dict[str, Any] = {"changed": bool(actions), "objects": objects, "actions": actions, "record": self.record}
+        result: dict[str, Any] = {
+            "changed": bool(actions),
+            "objects": objects,
+            "actions": actions,
+            "record": self.record,
+        }
         if self.settings.diff:
             result["diff"] = self.diffs
         if self.warnings:

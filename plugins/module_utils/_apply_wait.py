@@ -49,7 +49,9 @@ def wait_ready(
     return _Wait(client, claims.assess, seconds).run(pending, latest)
 
 
-def wait_gone(client: ApiClient, objects: Mapping[Key, tuple[Reference, str]], seconds: float) -> list[tuple[Reference, State]]:
+def wait_gone(
+    client: ApiClient, objects: Mapping[Key, tuple[Reference, str]], seconds: float
+) -> list[tuple[Reference, State]]:
     """Wait until every object is gone; return those that are not, with what holds them.
 
     ``objects`` are references with the uid of the object that was deleted.

@@ -9,6 +9,7 @@ This module is private to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -25,11 +26,9 @@ from ansible_collections.homeport.registry.plugins.module_utils._kube_auth impor
     mask,
 )
 
-try:
+# _kube_auth reports the missing client library before anything here runs
+with contextlib.suppress(ImportError):
     import urllib3
-except ImportError:
-    # _kube_auth reports the missing client library before anything here runs
-    pass
 
 USER_AGENT = "homeport.registry"
 CONNECT_SECONDS = 10.0
@@ -149,7 +148,9 @@ class ApiClient:
         """Yield watch events for at most ``seconds``; ends silently when the stream ends or breaks."""
         query = {**query, "watch": "true", "timeoutSeconds": max(1, int(seconds + 0.999))}
         try:
-            response = self._exchange("GET", path, query, {"Accept": "application/json"}, None, seconds + 5, stream=True)
+            response = self._exchange(
+                "GET", path, query, {"Accept": "application/json"}, None, seconds + 5, stream=True
+            )
             if response.status != 200:
                 raise ApiError("WATCH", path, response.status, _parse(response.read()))
             yield from _json_lines(response.stream(65536))
@@ -269,7 +270,7 @@ def describe_loss(error: Exception) -> tuple[bool, str]:
     names = {type(item).__name__ for item in _chain(error)}
     text = str(next((item for item in reversed(list(_chain(error)))), error))
     if "certificate verify failed" in text.lower() or "CertificateError" in names:
-        reason = text.split("certificate verify failed:")[-1].split("(_ssl")[0].strip()
+        reason = text.rpartition("certificate verify failed:")[2].partition("(_ssl")[0].strip()
         return True, f"its certificate is not trusted ({reason}); check ca_cert, the kubeconfig, or the host name"
     if "NameResolutionError" in names or "gaierror" in names:
         return True, "its host name cannot be resolved"

@@ -88,7 +88,7 @@ def _read_table(table: str) -> dict[tuple[str, str], Resource]:
         api_version, *kinds = line.split() or [""]
         group, version = split_api_version(api_version)
         for entry in kinds:
-            kind, equals, plural = entry.lstrip("-").partition("=")
+            kind, _equals, plural = entry.lstrip("-").partition("=")
             resource = Resource(group, version, kind, plural or plural_of(kind), not entry.startswith("-"))
             known[api_version, kind] = resource
     return known
@@ -96,7 +96,7 @@ def _read_table(table: str) -> dict[tuple[str, str], Resource]:
 
 def split_api_version(api_version: str) -> tuple[str, str]:
     """Return group and version; the group of the core API is empty."""
-    group, slash, version = api_version.rpartition("/")
+    group, _slash, version = api_version.rpartition("/")
     return group, version
 
 
@@ -111,18 +111,20 @@ STORAGE_CLASS = KNOWN["storage.k8s.io/v1", "StorageClass"]
 CRD = KNOWN["apiextensions.k8s.io/v1", "CustomResourceDefinition"]
 
 # groups that every API server serves by itself; the kinds of all others come from CRDs
-_BUILT_IN = {group for group, version in map(split_api_version, {key[0] for key in KNOWN}) if "." not in group}
-_BUILT_IN |= {group for group, version in map(split_api_version, {key[0] for key in KNOWN}) if group.endswith(".k8s.io")}
+_GROUPS = {resource.group for resource in KNOWN.values()}
+_BUILT_IN = {group for group in _GROUPS if "." not in group or group.endswith(".k8s.io")}
 _BUILT_IN -= {"gateway.networking.k8s.io", "snapshot.storage.k8s.io"}
 
+_WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "Pod")
+_EVERYTHING_ELSE = ("Service", "Ingress", "NetworkPolicy", "PodDisruptionBudget", "Lease")
 # what acts on other objects goes first, the ground that everything stands on last
 _REMOVAL_STAGES = (
-    ("HorizontalPodAutoscaler", "CronJob", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService"),
-    ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "Pod"),
-    ("Service", "Ingress", "NetworkPolicy", "PodDisruptionBudget", "Lease", "Endpoints", "EndpointSlice"),
+    ("HorizontalPodAutoscaler", "CronJob", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"),
+    _WORKLOADS,
+    _EVERYTHING_ELSE,
     ("ConfigMap", "Secret", "PersistentVolumeClaim", "ServiceAccount", "ResourceQuota", "LimitRange"),
     ("RoleBinding", "Role", "ClusterRoleBinding", "ClusterRole"),
-    ("CustomResourceDefinition", "StorageClass", "PriorityClass", "RuntimeClass", "IngressClass", "PersistentVolume"),
+    ("CustomResourceDefinition", "StorageClass", "PriorityClass", "RuntimeClass", "IngressClass", "APIService"),
     ("Namespace",),
 )
 _STAGE_OF = {kind: stage for stage, kinds in enumerate(_REMOVAL_STAGES) for kind in kinds}
@@ -133,12 +135,12 @@ def removal_stage(resource: Resource) -> int:
     if resource.group not in _BUILT_IN:
         # the controllers that finish custom resources may be workloads of the same set
         return 0
-    return _STAGE_OF.get(resource.kind, 2)
+    return _STAGE_OF.get(resource.kind, _REMOVAL_STAGES.index(_EVERYTHING_ELSE))
 
 
 def is_workload(resource: Resource) -> bool:
     """Tell whether removing an object of this kind has to take its pods along first."""
-    return resource.kind in _REMOVAL_STAGES[1]
+    return resource.kind in _WORKLOADS
 
 
 def from_crd(definition: dict[str, Any]) -> Iterable[Resource]:

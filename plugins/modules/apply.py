@@ -12,12 +12,287 @@ version_added: 0.1.0
 author:
   - homeport.registry contributors
 description:
-  - Applies the objects in templates and definitions by server-side apply on parallel connections.
+  - Makes a cluster agree with a set of objects from templates and definitions, all in one task.
+  - Every object is sent as a server-side apply with strict field validation, in parallel on a few kept connections.
+    Namespaces and CustomResourceDefinitions go ahead of the rest only where they do not exist yet.
+  - Reports a change exactly when an object changed. Drift of any field that the task owns is found and repaired.
+    Status updates and fields of other owners are not a change.
+  - With O(record) it remembers what it applied and deletes what leaves the set, with every precaution.
+  - Waits by watch for all workloads, volume claims and certificates at once, and says what blocks them.
+  - A task that changes nothing writes nothing. It sends one request for each object, one for the record,
+    and one for each entry of O(live).
+options:
+  state:
+    description:
+      - V(present) applies the objects.
+      - V(absent) deletes them, and what else the record lists, in the reverse of the order in which they depend on each
+        other, waiting for each step when O(wait) is set. The record goes last.
+    type: str
+    choices: [present, absent]
+    default: present
+  templates:
+    description:
+      - Templates, looked up like those of M(ansible.builtin.template). Each renders to a YAML stream of any number of
+        documents, and empty documents are dropped.
+      - They are rendered in the controller with the variables of the task and RV(ignore:live), the objects of O(live).
+    type: list
+    elements: path
+  definitions:
+    description:
+      - Objects, as dictionaries or as YAML texts of any number of documents.
+    type: list
+    elements: raw
+  namespace:
+    description:
+      - Namespace for namespaced objects that name none.
+    type: str
+  live:
+    description:
+      - Objects to read, in parallel, before the templates are rendered.
+      - Templates find them in the dictionary C(live) under C(Kind/name). The value is none when the object does not
+        exist, so a template can generate something once and keep it.
+    type: list
+    elements: dict
+    suboptions:
+      api_version:
+        description: API version of the object.
+        type: str
+        default: v1
+      kind:
+        description: Kind of the object.
+        type: str
+        required: true
+      name:
+        description: Name of the object.
+        type: str
+        required: true
+      namespace:
+        description: Namespace of the object, O(namespace) when not given.
+        type: str
+  record:
+    description:
+      - Name of the inventory record, a ConfigMap C(homeport-<record>) that lists what the task has applied.
+      - Without a record nothing is pruned, and a change that another run made up to two seconds earlier is reported as
+        a change of this run.
+    type: str
+  record_namespace:
+    description:
+      - Namespace of the record, O(namespace) when not given.
+    type: str
+  prune:
+    description:
+      - Whether objects that the record lists and the task no longer contains are deleted.
+      - An object that was replaced by another one of the same name is left alone, and so is one with the annotation
+        C(registry.homeport.dev/prune=disabled).
+      - With V(false) they stay in the record, to be pruned by a later run.
+    type: bool
+    default: true
+  delete_protected:
+    description:
+      - Objects, as C(Kind/name), that may be deleted although their kind is protected.
+      - PersistentVolumeClaims and Namespaces are protected. They are neither pruned nor deleted by O(state=absent)
+        unless they are named here. A Namespace also stays when it holds a PersistentVolumeClaim that is not named here.
+    type: list
+    elements: str
+    default: []
+  force_conflicts:
+    description:
+      - Whether fields that belong to another manager are taken over. Without it they fail the task, and the message
+        names the owner.
+    type: bool
+    default: false
+  field_manager:
+    description:
+      - Name under which the fields are owned.
+    type: str
+    default: homeport
+  wait:
+    description:
+      - Whether to wait until every Deployment, StatefulSet, DaemonSet, Job, PersistentVolumeClaim, Certificate and
+        CustomResourceDefinition in the task is ready, or with O(state=absent) until every object is gone.
+      - A claim that stays unbound only because no pod uses it yet counts as ready.
+      - Nothing is waited for in check mode.
+    type: bool
+    default: true
+  wait_timeout:
+    description:
+      - Seconds that the wait for all objects together may take.
+    type: int
+    default: 300
+  connections:
+    description:
+      - Number of connections that are kept open at once.
+    type: int
+    default: 12
+attributes:
+  check_mode:
+    support: full
+    details:
+      - The server checks every object by dry run, with admission, quotas and webhooks. Nothing is written.
+      - What belongs to a namespace that does not exist yet is reported as created without that check.
+  diff_mode:
+    support: full
+    details:
+      - Shows the fields that the task owns. Values in Secrets are replaced by marks that tell equal from different.
+      - A diff costs one more request for each object.
+  idempotent:
+    support: full
+  action:
+    support: full
+  async:
+    support: none
+extends_documentation_fragment:
+  - homeport.registry._attributes
+  - homeport.registry._attributes.flow
+  - homeport.registry._attributes.actiongroup_k8s
+  - homeport.registry._kubernetes
+seealso:
+  - module: kubernetes.core.k8s
+  - name: Server-side apply
+    description: Who owns a field, and what a conflict is.
+    link: https://kubernetes.io/docs/reference/using-api/server-side-apply/
+notes:
+  - With a local connection everything happens in the controller process. With any other connection, or with C(become),
+    the templates are rendered in the controller and the rest happens on the host of the task, with the files there.
+  - C(stringData) of a Secret is sent as C(data), so that a key that leaves the template also leaves the Secret.
+  - Throttled requests, failing webhooks and lost connections are retried for a bounded time.
 """
 
-EXAMPLES = r""""""
+EXAMPLES = r"""
+- name: Apply everything that the templates contain and delete what has left them
+  homeport.registry.apply:
+    namespace: registry
+    record: registry-server
+    templates:
+      - config.yml.j2
+      - server.yml.j2
 
-RETURN = r""""""
+- name: Generate a password once and keep it
+  homeport.registry.apply:
+    namespace: registry
+    live:
+      - kind: Secret
+        name: registry-http
+    # http_secret.yml.j2 contains the line
+    #   secret: {{ (live['Secret/registry-http'] or {}).data.secret | default(generated | b64encode) }}
+    templates: [http_secret.yml.j2]
+  vars:
+    generated: "{{ lookup('ansible.builtin.password', '/dev/null', length=32) }}"
+
+- name: Apply objects that are written in the playbook
+  homeport.registry.apply:
+    context: production
+    definitions:
+      - apiVersion: v1
+        kind: Namespace
+        metadata:
+          name: registry
+      - apiVersion: v1
+        kind: ConfigMap
+        metadata:
+          name: motd
+          namespace: registry
+        data:
+          text: Pulls never stop.
+
+- name: See what would change on a cluster that only a bastion reaches
+  homeport.registry.apply:
+    kubeconfig: /etc/kubernetes/registry.conf
+    namespace: registry
+    record: registry-server
+    templates: [server.yml.j2]
+  check_mode: true
+  diff: true
+  delegate_to: bastion.example.com
+
+- name: Remove everything but the volume, which is protected
+  homeport.registry.apply:
+    state: absent
+    namespace: registry
+    record: registry-server
+    templates: [server.yml.j2]
+
+- name: Remove the volume as well
+  homeport.registry.apply:
+    state: absent
+    namespace: registry
+    record: registry-storage
+    templates: [storage.yml.j2]
+    delete_protected:
+      - PersistentVolumeClaim/registry-data
+"""
+
+RETURN = r"""
+objects:
+  description: What became of every object, in the order of the work.
+  returned: unless the options or templates were refused
+  type: list
+  elements: dict
+  contains:
+    api_version:
+      description: API version of the object.
+      type: str
+      returned: always
+      sample: apps/v1
+    kind:
+      description: Kind of the object.
+      type: str
+      returned: always
+      sample: Deployment
+    namespace:
+      description: Namespace of the object, empty for one without.
+      type: str
+      returned: always
+      sample: registry
+    name:
+      description: Name of the object.
+      type: str
+      returned: always
+      sample: registry
+    action:
+      description:
+        - What was done, or would be done in check mode.
+        - V(kept) is an object that would go if it were not protected, V(absent) one that was not there,
+          V(failed) one that the server refused.
+      type: str
+      returned: always
+      sample: updated
+    changed:
+      description: Whether the object changed.
+      type: bool
+      returned: always
+      sample: true
+actions:
+  description: What was changed, or would be changed in check mode, in order.
+  returned: unless the options or templates were refused
+  type: list
+  elements: str
+  sample:
+    - update Deployment registry/registry
+    - prune ConfigMap registry/registry-old
+    - update record ConfigMap registry/homeport-registry-server
+record:
+  description: The inventory record, none without O(record).
+  returned: unless the options or templates were refused
+  type: dict
+  sample:
+    api_version: v1
+    kind: ConfigMap
+    namespace: registry
+    name: homeport-registry-server
+    action: updated
+    changed: true
+requests:
+  description: Number of requests sent to the API server.
+  returned: unless the options or templates were refused
+  type: int
+  sample: 12
+duration:
+  description: Seconds that the conversation with the API server took, waiting included.
+  returned: unless the options or templates were refused
+  type: float
+  sample: 0.041
+"""
 
 import os
 

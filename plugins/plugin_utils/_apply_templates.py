@@ -93,7 +93,11 @@ def describe(error: BaseException, name: str, path: str) -> str:
     for item in _chain(error):
         if isinstance(item, TemplateSyntaxError):
             where = os.path.basename(item.filename or "") if item.filename and item.filename != path else ""
-            place = f"{name}, line {item.lineno}" if not where or where == "<template>" else f"{name}, in {where} line {item.lineno}"
+            place = (
+                f"{name}, line {item.lineno}"
+                if not where or where == "<template>"
+                else f"{name}, in {where} line {item.lineno}"
+            )
             return f"template {place}: {item.message}"
     line = next((number for number in _template_lines(error, path)), None)
     place = f"{name}, line {line}" if line else name
