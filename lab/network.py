@@ -14,6 +14,7 @@ from lab.engine import Engine
 from lab.errors import LabError
 
 SERVICE_SUBNET = "10.96.0.0/16"
+NODE_LINK = "eth0"
 CNI_FILE = "/etc/cni/net.d/10-homeport.conflist"
 LOG = "network"
 
@@ -67,8 +68,13 @@ def cni_config(pods: str) -> str:
 
 
 def node_routes(node: NodeNetwork, everyone: list[NodeNetwork]) -> list[list[str]]:
-    """Return the ``ip`` commands that show ``node`` the way to the other nodes' pods."""
-    return [["ip", "route", "replace", peer.pods, "via", peer.address] for peer in everyone if peer != node]
+    """Return the ``ip`` commands that show ``node`` the way to the other nodes' pods and to services.
+
+    A service address is rewritten only after a route for it was found, and the
+    nodes have no default route.
+    """
+    peers = [["ip", "route", "replace", peer.pods, "via", peer.address] for peer in everyone if peer != node]
+    return [*peers, ["ip", "route", "replace", SERVICE_SUBNET, "dev", NODE_LINK]]
 
 
 def host_routes(everyone: list[NodeNetwork]) -> list[list[str]]:
