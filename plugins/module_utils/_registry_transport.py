@@ -79,7 +79,7 @@ class Transport:
         self._patience = patience
         self._read_only = read_only
         self._observer = observer
-        self._sleep = sleep
+        self.sleep = sleep
         self._lock = threading.Lock()
         self._idle: dict[Origin, list[http.client.HTTPConnection]] = {}
 
@@ -140,7 +140,7 @@ class Transport:
                 if waited + pause > self._patience:
                     return response
                 response.close()
-            self._sleep(pause)
+            self.sleep(pause)
             waited += pause
 
     def _follow(

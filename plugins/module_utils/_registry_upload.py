@@ -17,6 +17,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._errors import R
 from ansible_collections.homeport.registry.plugins.module_utils._registry_client import push
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     DigestError,
+    HttpError,
     ProtocolError,
     UnreachableError,
 )
@@ -71,10 +72,18 @@ def push_blob(session: Session, repository: str, digest: str, body: Body, *, chu
             url = _send_chunks(session, repository, url, body, chunk)
             _finish(session, repository, digest, url, bytes_body(b""))
     except RegistryError:
-        # What went wrong matters more than a session that the registry purges by itself.
-        with contextlib.suppress(RegistryError):
-            cancel_upload(session, repository, url)
+        _give_up(session, repository, url)
         raise
+
+
+def _give_up(session: Session, repository: str, url: str) -> None:
+    """Cancel an upload that failed; what went wrong matters more than a session that the registry purges by itself."""
+    with contextlib.suppress(RegistryError):
+        try:
+            cancel_upload(session, repository, url)
+        except HttpError:
+            # Distribution cancels only at a URL that knows how much has arrived; version 3 gives a new one.
+            cancel_upload(session, repository, _progress(session, repository, url)[0])
 
 
 def _finish(session: Session, repository: str, digest: str, url: str, body: Body) -> None:
@@ -106,10 +115,12 @@ def _send_chunks(session: Session, repository: str, url: str, body: Body, chunk:
             response = session.request(
                 tried, "PATCH", url, scope=push(repository), expect=(202,), headers=headers, body=part, repeatable=False
             )
-        except UnreachableError:
-            if resumes == _RESUMES:
+        except (UnreachableError, HttpError) as exc:
+            # 416: the registry was still taking in what came before the connection broke.
+            if resumes == _RESUMES or (isinstance(exc, HttpError) and not (resumes and exc.status == 416)):
                 raise
             resumes += 1
+            session.transport.sleep(0.2 * resumes)
             url, offset = _progress(session, repository, url)
             continue
         with response:

@@ -34,7 +34,7 @@ def test_parse_version(text, version):
 def test_unusable_libraries_are_named(monkeypatch, passlib, bcrypt, saying):
     for name, version in (("passlib", passlib), ("bcrypt", bcrypt)):
         stand_in = types.ModuleType(name)
-        stand_in.__version__ = version
+        stand_in.__dict__["__version__"] = version
         monkeypatch.setitem(sys.modules, name, stand_in if version else None)
     with pytest.raises(MissingLibraryError, match=saying) as caught:
         load_bcrypt()

@@ -33,7 +33,7 @@ class Vaulted:
 
 
 def test_password_comes_from_the_user_then_the_secret_then_nowhere():
-    users = [
+    users: list[dict] = [
         {"name": "given", "password": "hand made", "role": "writer"},
         {"name": "kept"},
         {"name": "fresh", "role": None, "state": "present"},

@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from passlib.hash import bcrypt
 
 from ansible_collections.homeport.registry.plugins.modules import htpasswd
@@ -95,13 +96,13 @@ def test_mode_is_set_on_a_new_and_on_an_existing_file(run, tmp_path, given, expe
 def test_new_hashes_are_never_readable_by_others(run, tmp_path, monkeypatch):
     path = tmp_path / "htpasswd"
     seen = []
-    move = htpasswd.AnsibleModule.atomic_move
+    move = AnsibleModule.atomic_move
 
     def watched(self, source, target, **options):
         move(self, source, target, **options)
         seen.append((mode_of(path), os.path.exists(source)))
 
-    monkeypatch.setattr(htpasswd.AnsibleModule, "atomic_move", watched)
+    monkeypatch.setattr(AnsibleModule, "atomic_move", watched)
     run(path=str(path), users=[user("alice", "one")])
     path.chmod(0o644)
     run(path=str(path), users=[user("alice", "two")])

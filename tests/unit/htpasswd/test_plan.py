@@ -237,7 +237,7 @@ def test_hashing_runs_in_as_many_threads_as_cores_and_no_more(monkeypatch):
 
 
 def test_users_from_reads_dictionaries():
-    items = [
+    items: list[dict] = [
         {"name": "a", "password": "x", "role": "reader"},
         {"name": "b", "state": "absent"},
         {"name": "c", "password": "y", "state": None},

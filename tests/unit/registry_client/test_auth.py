@@ -198,19 +198,12 @@ def test_access_token_without_lifetime(server, other_server, transport):
     assert ask(Session(transport, server.url)) == b"welcome"
 
 
-def test_the_password_does_not_go_to_an_open_token_service(other_server, transport):
-    auth = Authenticator(transport, "ci", "secret")
-
-    class Asked:
-        url = "https://registry.example.com/v2/"
-
-        class headers:
-            @staticmethod
-            def get_all(name):
-                return [f'Bearer realm="{other_server.url}/token"']
-
-    with pytest.raises(TlsError, match="not encrypted"):
-        auth.answer(Asked, PULL, None)
+def test_the_password_does_not_go_to_an_open_token_service(server, other_server, transport):
+    server.replies(Reply(401, b"", {"WWW-Authenticate": f'Bearer realm="{other_server.url}/token"'}))
+    response = transport.request("GET", server.url)
+    response.url = "https://registry.example.com/v2/"
+    with response, pytest.raises(TlsError, match="not encrypted"):
+        Authenticator(transport, "ci", "secret").answer(response, PULL, None)
     assert other_server.requests == []
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_client as client
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_upload as upload
+from ansible_collections.homeport.registry.plugins.module_utils._registry_auth import Challenge
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     DigestError,
     HttpError,
@@ -241,7 +242,7 @@ def test_front_door(server, session):
     assert client.ask(session) == client.Ping(200, None, "registry/2.0")
     server.replies(Reply(401, b"", {"WWW-Authenticate": 'Basic realm="x"'}))
     ping = client.ask(session)
-    assert (ping.status, ping.challenge.scheme, ping.challenge.realm) == (401, "basic", "x")
+    assert ping == client.Ping(401, Challenge("basic", "x"), "")
     server.replies(Reply(404, b"404 page not found"))
     with pytest.raises(NotFoundError, match="not served here"):
         client.ask(session)

@@ -286,6 +286,6 @@ def test_downgrade(source, target, refused):
 def test_unreadable_ca(tmp_path):
     empty = tmp_path / "ca.crt"
     empty.write_text("no certificate")
-    for options in ({"ca_file": str(empty)}, {"ca_file": str(tmp_path / "missing")}, {"ca_text": "no certificate"}):
+    for file, text in ((str(empty), None), (str(tmp_path / "missing"), None), (None, "no certificate")):
         with pytest.raises(errors.TlsError, match="read the CA certificates"):
-            make_context(**options)
+            make_context(ca_file=file, ca_text=text)

@@ -18,7 +18,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_errors
     UnreachableError,
     UnsafeRequestError,
 )
-from ansible_collections.homeport.registry.plugins.module_utils._registry_http import Body
+from ansible_collections.homeport.registry.plugins.module_utils._registry_http import Body, Exchange
 from ansible_collections.homeport.registry.plugins.module_utils._registry_transport import Transport
 
 from .conftest import Reply
@@ -138,9 +138,14 @@ def test_nothing_listens(transport, pauses):
     assert len(pauses) == 3
 
 
+def slow(request):
+    time.sleep(0.6)
+    return Reply()
+
+
 def test_no_answer_in_time(server):
     transport = Transport(timeout=0.2, attempts=1)
-    server.reply = lambda request: time.sleep(0.6) or Reply()
+    server.reply = slow
     with pytest.raises(UnreachableError, match="no answer in time"):
         transport.request("GET", server.url)
     transport.close()
@@ -209,7 +214,7 @@ def test_a_read_only_transport_sends_no_write(server, method):
 
 
 def test_the_observer_sees_every_exchange(server, pauses):
-    seen = []
+    seen: list[Exchange] = []
     transport = Transport(timeout=5, sleep=pauses.append, observer=seen.append)
     server.replies(Reply(503), Reply(200))
     get(transport, server.url + "/x")
