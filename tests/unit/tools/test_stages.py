@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a stage counts is what happened."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import report, stages
+from tools.report import Counts
+from tools.stages import Stage, run_stage
+
+PASS = [sys.executable, "-c", ""]
+FAIL = [sys.executable, "-c", "raise SystemExit(1)"]
+COUNT = [
+    sys.executable,
+    "-c",
+    "from tools import report; report.add(passed=5, failed={}, skipped=1); raise SystemExit({})",
+]
+
+
+def env() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(stages.ROOT), "PYTEST_ADDOPTS": ""}
+
+
+def count(failed: int, code: int) -> list[str]:
+    return [*COUNT[:2], COUNT[2].format(failed, code)]
+
+
+def test_a_stage_that_counts_nothing_is_one_check() -> None:
+    assert run_stage(Stage([PASS], []), env()) == Counts(passed=1)
+    assert run_stage(Stage([FAIL], []), env()) == Counts(failed=1)
+    assert run_stage(Stage([FAIL, PASS], []), env()) == Counts(failed=1)
+
+
+def test_the_counts_of_the_programs_are_summed() -> None:
+    twice = Stage([count(0, 0), count(0, 0)], [], counts_itself=True)
+    assert run_stage(twice, env()) == Counts(passed=10, skipped=2)
+    assert run_stage(Stage([count(2, 1)], [], counts_itself=True), env()) == Counts(passed=5, failed=2, skipped=1)
+
+
+def test_a_failed_program_counts_even_where_it_counted_no_failure() -> None:
+    assert run_stage(Stage([count(0, 1)], [], counts_itself=True), env()).failed == 1
+
+
+def test_a_target_without_files_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_stage(Stage([PASS], ["no/such/file"]), env()) == Counts(failed=1)
+    assert "no/such/file is missing" in capfd.readouterr().err
+
+
+def test_a_stage_in_the_lab_fails_where_the_lab_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "LAB", (sys.executable, "-c", "raise SystemExit(1)"))
+    assert run_stage(Stage([PASS], [], in_lab=True), env()) == Counts(failed=1)
+
+
+def test_the_environment_of_the_lab_reaches_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    says = "print('export KUBECONFIG=\\'/a b/kubeconfig\\''); print('export PATH=/tools:$PATH')"
+    monkeypatch.setattr(stages, "LAB", (sys.executable, "-c", says))
+    found = stages.lab_environment()
+    assert found == {"KUBECONFIG": "/a b/kubeconfig", "PATH": f"/tools:{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("def test_a(): pass\ndef test_b(): assert 0\n", Counts(1, 1)),
+        ("import pytest\ndef test_a(): pass\ndef test_b(): pytest.skip('why')\n", Counts(1, 0, 1)),
+        ("import pytest\n@pytest.fixture\ndef bad(): 1 / 0\ndef test_a(bad): pass\n", Counts(0, 1)),
+        ("import nothing_of_this_name\n", Counts(0, 1)),
+    ],
+)
+def test_pytest_reports_what_it_saw(tmp_path: Path, body: str, expected: Counts) -> None:
+    (tmp_path / "test_it.py").write_text(body)
+    path = tmp_path / "counts"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tools.report", "-p", "no:cacheprovider", str(tmp_path)]
+    settings = {**env(), report.VARIABLE: str(path)}
+    subprocess.run(command, env=settings, cwd=tmp_path, stdout=subprocess.DEVNULL, check=False)
+    assert report.read(path) == expected
+
+
+def test_every_stage_that_make_test_runs_exists() -> None:
+    makefile = (stages.ROOT / "Makefile").read_text(encoding="utf-8")
+    lines = [line.split()[1:] for line in makefile.splitlines() if line.startswith("\t@$(STAGES)")]
+    assert lines
+    assert {name for line in lines for name in line} <= set(stages.stages())
