@@ -13,7 +13,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 
-from lab import cluster, daemon, engine, flavour, layout, packages, preflight, status, steps, versions
+from lab import cluster, daemon, engine, flavour, layout, packages, preflight, scratch, shell, status, steps, versions
 from lab.errors import LabError
 from lab.progress import run_steps
 
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("down", help="remove the cluster, keep engine, images and build cache")
     commands.add_parser("status", help="show what there is; exit status 1 when there is no working cluster")
     commands.add_parser("clean", help="down, then stop the lab's own engine; keeps the build cache")
-    commands.add_parser("env", help="print shell lines for: eval \"$(python3 -m lab env)\"")
+    commands.add_parser("env", help='print shell lines for: eval "$(python3 -m lab env)"')
     load_ = commands.add_parser("load", help="load an image from the engine into both nodes")
     load_.add_argument("image", metavar="IMAGE")
     return top
@@ -62,34 +62,44 @@ def exclusive() -> Iterator[None]:
         yield
 
 
-def up(wanted_engine: str, wanted_images: str, wanted_column: str | None) -> None:
+def up(wanted_engine: str, wanted_images: str, column: versions.Kubernetes) -> None:
     """Make the cluster or reuse the running one."""
-    column = versions.kubernetes(wanted_column)
-    print(f"machine: {preflight.check(steps.is_cold(column))}", flush=True)
-    chosen_engine, how = engine.choose(wanted_engine)
-    print(f"engine: {how}", flush=True)
-    chosen = flavour.choose(wanted_images, chosen_engine, column)
+    shell.forget_logs()
+    scratch.clear()
+    running, started = engine.choose(allowed("engine", wanted_engine, engine.CHOICES))
+    print(f"engine: {running.kind}, {'started' if started else 'running'}", flush=True)
+    chosen = flavour.choose(allowed("images", wanted_images, flavour.CHOICES), running, column)
     print(f"images: {chosen}; logs: {layout.logs()}", flush=True)
-    if steps.is_reusable(chosen_engine, chosen, column):
+    # After a restart of the engine the nodes have new addresses: such a cluster is made anew.
+    if not started and steps.is_reusable(running, chosen, column):
         print("cluster: running, of the same recipe; reused", flush=True)
-        plan = steps.reuse_steps()
+        plan = steps.reuse_steps(running, chosen)
     else:
-        plan = steps.prepare_steps(chosen_engine, chosen, column)
-        plan += steps.cluster_steps(chosen_engine, chosen, column)
+        plan = steps.prepare_steps(running, chosen, column) + steps.cluster_steps(running, chosen, column)
     seconds = run_steps(plan)
-    print(f"lab ready after {seconds:.0f} s; use it with: eval \"$(python3 -m lab env)\"")
+    print(f'lab ready after {seconds:.0f} s; use it with: eval "$(python3 -m lab env)"')
+
+
+def allowed(what: str, value: str, choices: Sequence[str]) -> str:
+    """Return ``value`` if it is one of ``choices``; it may come from the environment, unseen by argparse."""
+    if value not in choices:
+        raise LabError(f"{what} must be one of {', '.join(choices)}, not {value}")
+    return value
 
 
 def down() -> None:
     """Remove the cluster."""
-    running = engine.current()
     layout.KUBECONFIG.unlink(missing_ok=True)
+    running = engine.current()
     print(f"cluster: {cluster.delete(running) if running else 'none (no engine is running)'}")
 
 
 def clean() -> None:
     """Remove the cluster, stop the lab's own engine, remove the lab's state; keep the build cache."""
     down()
+    if daemon.answers():
+        # With the network go its bridge and the routes over it.
+        engine.OWN.ask("network", "rm", "kind")
     print(f"own engine: {daemon.stop()}")
     shutil.rmtree(layout.STATE, ignore_errors=True)
     print(f"kept: the build cache and the engine's images in {layout.cache()} (remove it to start from nothing)")
@@ -127,9 +137,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.command == "env":
             print("\n".join(env_lines()))
             return 0
+        column = versions.kubernetes(getattr(given, "kubernetes", None))
+        if given.command == "up":
+            print(f"machine: {preflight.check(steps.is_cold(column))}", flush=True)
         with exclusive():
             if given.command == "up":
-                up(given.engine, given.images, given.kubernetes)
+                up(given.engine, given.images, column)
             elif given.command == "down":
                 down()
             elif given.command == "clean":

@@ -4,19 +4,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 import time
 from pathlib import Path
 
-from lab import layout, processes, shell
+from lab import layout, processes, scratch, shell
 from lab.errors import LabError
 
 PIDFILE = layout.RUN / "docker.pid"
 EXEC_ROOT = layout.RUN / "exec"
 HOST = f"unix://{layout.SOCKET}"
+PROGRAMS = ("dockerd", "containerd", "containerd-shim", "containerd-shim-runc-v2", "runc")
 CAP_SYS_RESOURCE = 24
 START_SECONDS = 60
 
@@ -79,7 +79,7 @@ def start() -> str:
     data_root = layout.data_root()
     data_root.mkdir(parents=True, exist_ok=True)
     log = shell.log_path("engine")
-    with log.open("ab") as out:
+    with log.open("wb") as out:
         process = subprocess.Popen(
             command(data_root, lacks_sys_resource(Path("/proc/self/status").read_text())),
             stdin=subprocess.DEVNULL,
@@ -113,21 +113,8 @@ def stop() -> str:
 
 def sweep() -> None:
     """End leftovers of a killed engine and remove its runtime files."""
-    for leftover in processes.running(f"{layout.RUN}/"):
+    for leftover in processes.running(PROGRAMS, f"{layout.RUN}/"):
         processes.end(leftover, patience=5)
-    unmount_below(layout.RUN)
+    scratch.unmount_below(layout.RUN)
     for path in (EXEC_ROOT, layout.RUN):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def unmount_below(directory: Path) -> None:
-    """Unmount all that is mounted below ``directory``, deepest first."""
-    for point in mounts_below(directory, Path("/proc/self/mountinfo").read_text()):
-        shell.attempt(["umount", "--lazy", point])
-
-
-def mounts_below(directory: Path, mountinfo: str) -> list[str]:
-    """Return the mount points below ``directory`` in the text of a mountinfo file, deepest first."""
-    points = [line.split()[4] for line in mountinfo.splitlines() if len(line.split()) > 4]
-    below = [point for point in points if point.startswith(f"{directory}{os.sep}")]
-    return sorted(below, key=len, reverse=True)

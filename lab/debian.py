@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
-from lab import layout, packages, shell
+from lab import packages, scratch, shell
 from lab.content import key_of
 from lab.engine import Engine
 from lab.errors import LabError
@@ -30,10 +29,8 @@ def build(engine: Engine) -> str:
     """Make the base unless the engine has it; say which it was."""
     if engine.label(NAME, KEY_LABEL) == key():
         return "cached"
-    work = layout.cache() / "work"
-    work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=work) as directory:
-        root = Path(directory) / "root"
+    with scratch.directory() as directory:
+        root = directory / "root"
         sources = archive_lines(_index_targets(), DEBIAN_SUITE)
         mirror = [sources[0].split()[1]] if sources else []
         options = ["--variant=minbase", f"--include={','.join(INCLUDE)}"]

@@ -66,15 +66,15 @@ def current(wanted: str = "auto") -> Engine | None:
     return host_engine() if wanted != "own" else None
 
 
-def choose(wanted: str = "auto") -> tuple[Engine, str]:
-    """Return the engine to use, started if need be, and how it was come by.
+def choose(wanted: str = "auto") -> tuple[Engine, bool]:
+    """Return the engine to use and whether it had to be started just now.
 
     "auto" prefers our own when it runs already, then the machine's, and
     installs and starts one only when neither answers.
     """
     found = current(wanted)
     if found is not None:
-        return found, f"{found.kind}, running"
+        return found, False
     if wanted == "host":
         raise LabError("no container engine answers to: docker version; start one or use --engine own")
     packages.install(packages.ENGINE)
@@ -82,5 +82,5 @@ def choose(wanted: str = "auto") -> tuple[Engine, str]:
         # Where there is an init system the package has started the machine's engine.
         found = host_engine()
         if found is not None:
-            return found, "host, installed"
-    return OWN, f"own, {daemon.start()}"
+            return found, True
+    return OWN, daemon.start() == "started"

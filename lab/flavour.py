@@ -34,8 +34,8 @@ def recipe(flavour: str, column: Kubernetes) -> Recipe:
     config = layout.PACKAGE / "kind" / f"{flavour}.yaml"
     manifests = layout.PACKAGE / "manifests" / flavour
     if flavour == "build":
-        image, contents = node.name(column), (node.key(column), network.cni_config("-"))
+        image, contents = node.name(column), [node.key(column), network.cni_config("-")]
     else:
-        image, contents = column.node_image, (pulled.key(column),)
+        image, contents = column.node_image, [pulled.key(column)]
     key = key_of_files([config, *files_under(manifests)], layout.PACKAGE, image, *contents)
     return Recipe(flavour, column.column, image, config, manifests, key)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import shutil
@@ -92,7 +91,7 @@ def family_key(family: Family, sources: Path = SOURCES) -> str:
 
 def family_home(family: Family) -> Path:
     """Return the directory of the built programs of ``family``, built or not."""
-    return layout.cache() / "programs" / f"{family.directory}-{family_key(family)}"
+    return layout.programs() / f"{family.directory}-{family_key(family)}"
 
 
 def is_built(family: Family) -> bool:
@@ -105,7 +104,7 @@ def build(family: Family) -> str:
     if is_built(family):
         return "cached"
     home = family_home(family)
-    partial = home.with_name(f"{home.name}.{os.getpid()}.partial")
+    partial = home.with_name(f"{home.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     go = toolchain()

@@ -6,11 +6,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from lab import debian, golang, layout
+from lab import debian, golang, layout, scratch
 from lab.content import files_under, key_of, key_of_files
 from lab.engine import Engine
 from lab.versions import Family
@@ -46,16 +44,17 @@ def build(engine: Engine, image: Image) -> str:
     """Build ``image`` unless the engine has it; say which it was."""
     if is_current(engine, image):
         return "cached"
-    work = layout.cache() / "work"
-    work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=work) as directory:
-        context = Path(directory) / "context"
+    with scratch.directory() as directory:
+        context = directory / "context"
         shutil.copytree(SOURCES / image.directory, context)
         (context / image.folder).mkdir(exist_ok=True)
         for family, name in image.programs:
             # Same file system, so a link costs nothing where a copy costs 100 MB.
             os.link(golang.program(family, name), context / image.folder / name)
-        arguments = [word for name, value in image.arguments.items() for word in ("--build-arg", f"{name}={value}")]
+        # Named without a value, the builder takes a proxy from the environment and keeps it out of the image.
+        proxies = [name for name in ("http_proxy", "https_proxy", "no_proxy") if name in os.environ]
+        given = [*proxies, *(f"{name}={value}" for name, value in image.arguments.items())]
+        arguments = [word for argument in given for word in ("--build-arg", argument)]
         engine.run(
             *("build", "--network", "host", "--force-rm", "--tag", image.name),
             *("--label", f"{KEY_LABEL}={image.key()}", *arguments, str(context)),

@@ -50,6 +50,11 @@ def logs() -> Path:
     return cache() / "logs"
 
 
+def programs() -> Path:
+    """Return the directory of the built Go programs."""
+    return cache() / "programs"
+
+
 def data_root() -> Path:
     """Return the data root of the lab's own container engine."""
     return cache() / "engine"

@@ -46,6 +46,8 @@ def build(engine: Engine, column: Kubernetes) -> str:
         _preload(engine, column)
     finally:
         engine.ask("rm", "--force", LOADER)
+    # Every earlier node image is a gigabyte that nothing refers to any more.
+    engine.ask("image", "prune", "--force", "--filter", f"label={KEY_LABEL}")
     return "built"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -21,13 +22,15 @@ def command_line(pid: int, proc: Path = PROC) -> list[str]:
     return [word for word in raw.decode(errors="replace").split("\0") if word]
 
 
-def running(marker: str, proc: Path = PROC) -> list[int]:
-    """Return the ids of all processes with an argument that starts with ``marker`` or holds ``=marker``."""
+def running(programs: Collection[str], marker: str, proc: Path = PROC) -> list[int]:
+    """Return the ids of processes of ``programs`` with an argument that starts with ``marker`` or holds ``=marker``."""
     found = []
     for entry in proc.iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         words = command_line(int(entry.name), proc)
+        if not words or os.path.basename(words[0]) not in programs:
+            continue
         if any(word.startswith(marker) or f"={marker}" in word for word in words[1:]):
             found.append(int(entry.name))
     return sorted(found)

@@ -33,6 +33,13 @@ def log_path(name: str) -> Path:
     return layout.logs() / f"{name}.log"
 
 
+def forget_logs() -> None:
+    """Remove the logs of earlier runs, but for the engine's, which it holds open."""
+    for path in layout.logs().glob("*.log"):
+        if path != log_path("engine"):
+            path.unlink()
+
+
 def logged(
     command: Sequence[str],
     log: str,

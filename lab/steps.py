@@ -88,7 +88,7 @@ def cluster_steps(engine: Engine, chosen: str, column: Kubernetes) -> list[Step]
 
 
 def is_reusable(engine: Engine, chosen: str, column: Kubernetes) -> bool:
-    """Tell whether a finished cluster of the same recipe runs and answers."""
+    """Tell whether a finished cluster of the same recipe runs and answers; link the tools for it."""
     if (chosen == "build" and is_cold(column)) or not cluster.is_running(engine):
         return False
     tools.link(tools.built(column) if chosen == "build" else {**tools.taken(column), **tools.common()})
@@ -96,9 +96,10 @@ def is_reusable(engine: Engine, chosen: str, column: Kubernetes) -> bool:
     return cluster.marker().get("key") == flavour.recipe(chosen, column).key
 
 
-def reuse_steps() -> list[Step]:
+def reuse_steps(engine: Engine, chosen: str) -> list[Step]:
     """Return the steps that make a running cluster usable from this checkout."""
     return [
+        *([Step("Pod network", lambda: network.connect_nodes(engine))] if chosen == "build" else []),
         Step("Routes from this machine", network.connect_host),
         Step("Nodes, DNS, storage and policies", cluster.await_ready),
     ]
