@@ -16,7 +16,6 @@ from typing import Any
 
 from ansible_collections.homeport.registry.plugins.module_utils import _apply_record as record
 from ansible_collections.homeport.registry.plugins.module_utils._apply_diagnose import diagnose
-from ansible_collections.homeport.registry.plugins.module_utils._apply_diff import entry as diff_entry
 from ansible_collections.homeport.registry.plugins.module_utils._apply_errors import ApplyError, explain
 from ansible_collections.homeport.registry.plugins.module_utils._apply_objects import (
     PRUNE_ANNOTATION,
@@ -133,10 +132,7 @@ def _remove_one(run: Run, item: Reference, uid: str | None, kind_is_gone: bool) 
         if error.status == 404:
             return "absent", ""
         raise
-    if run.settings.diff and before is not None:
-        difference = diff_entry(item, before, None, run.settings.field_manager)
-        if difference:
-            run.diffs.append(difference)
+    run.show(item, before, None)
     still_there = answer.body.get("kind") != "Status"
     return "deleted", answer.body["metadata"]["uid"] if still_there else ""
 

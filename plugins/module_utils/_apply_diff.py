@@ -47,8 +47,12 @@ def entry(
 def _view(document: dict[str, Any] | None, fields: dict[str, Any]) -> dict[str, Any] | None:
     if document is None:
         return None
+    metadata = document["metadata"]
+    if "managedFields" not in metadata:
+        # no server has seen it, so all of it would be ours
+        return {key: item for key, item in document.items() if key not in ("apiVersion", "kind")}
     shown = project(document, fields) if fields else {}
-    name = {"name": document["metadata"]["name"]}
+    name = {"name": metadata["name"]}
     return {**shown, "metadata": {**shown.get("metadata", {}), **name}}
 
 

@@ -17,7 +17,6 @@ from typing import Any
 from ansible_collections.homeport.registry.plugins.module_utils import _apply_record as record
 from ansible_collections.homeport.registry.plugins.module_utils._apply_changed import NO_MARK, mark, verdict
 from ansible_collections.homeport.registry.plugins.module_utils._apply_diagnose import diagnose
-from ansible_collections.homeport.registry.plugins.module_utils._apply_diff import entry as diff_entry
 from ansible_collections.homeport.registry.plugins.module_utils._apply_errors import ApplyError, explain
 from ansible_collections.homeport.registry.plugins.module_utils._apply_objects import Desired, Key, secret_texts
 from ansible_collections.homeport.registry.plugins.module_utils._apply_prune import prune
@@ -191,11 +190,8 @@ def _note_all(
             now = mark(applied.document, item.body, manager)
             action = verdict(applied.answer, now, known.mark if known else None, item.resource.kind)
         run.note(item, action)
-        if run.settings.diff and action != "unchanged":
-            shown = applied.document or item.body
-            difference = diff_entry(item, before.get(item.key), shown, manager)
-            if difference:
-                run.diffs.append(difference)
+        if action != "unchanged":
+            run.show(item, before.get(item.key), applied.document or item.body)
 
 
 def _members(run: Run, wave: list[Applied], old: dict[Key, record.Member]) -> dict[Key, record.Member]:
@@ -247,11 +243,10 @@ def _describe_failures(run: Run, wave: list[Applied], failed: list[Applied]) -> 
         causes.setdefault(_cause(applied), []).append(f"{applied.item.label} ({applied.item.source})")
     lines = [f"{', '.join(labels)}: {cause}" for cause, labels in causes.items()]
     applied_labels = [applied.item.label for applied in wave if applied.error is None]
-    would = "would be " if run.settings.check_mode else ""
     if len(wave) > 1:
-        verb = "would not be applied" if run.settings.check_mode else "were not applied"
-        lines.insert(0, f"{len(failed)} of {len(wave)} objects {verb}.")
-        lines.append(f"{would}applied: {', '.join(applied_labels) or 'none'}".capitalize())
+        verb, heading = ("would not be", "Would be applied") if run.settings.check_mode else ("were not", "Applied")
+        lines.insert(0, f"{len(failed)} of {len(wave)} objects {verb} applied.")
+        lines.append(f"{heading}: {', '.join(applied_labels) or 'none'}")
     return "\n".join(lines)
 
 

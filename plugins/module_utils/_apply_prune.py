@@ -13,7 +13,6 @@ import functools
 from typing import Any
 
 from ansible_collections.homeport.registry.plugins.module_utils import _apply_record as record
-from ansible_collections.homeport.registry.plugins.module_utils._apply_diff import entry as diff_entry
 from ansible_collections.homeport.registry.plugins.module_utils._apply_errors import explain
 from ansible_collections.homeport.registry.plugins.module_utils._apply_objects import PRUNE_ANNOTATION, Key
 from ansible_collections.homeport.registry.plugins.module_utils._apply_run import Run, gather
@@ -77,8 +76,5 @@ def _delete(run: Run, member: record.Member, document: dict[str, Any]) -> str:
         if error.status == 409:
             return "kept"
         raise
-    if run.settings.diff:
-        difference = diff_entry(member, document, None, run.settings.field_manager)
-        if difference:
-            run.diffs.append(difference)
+    run.show(member, document, None)
     return "pruned"

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.homeport.registry.plugins.module_utils import _apply_record as record
+from ansible_collections.homeport.registry.plugins.module_utils._apply_diff import entry as diff_entry
 from ansible_collections.homeport.registry.plugins.module_utils._apply_errors import InputError
-from ansible_collections.homeport.registry.plugins.module_utils._apply_objects import Reference
+from ansible_collections.homeport.registry.plugins.module_utils._apply_objects import Key, Reference
 from ansible_collections.homeport.registry.plugins.module_utils._kube_http import ApiClient, ApiError, Unreachable
 
 PROTECTED_KINDS = ("PersistentVolumeClaim", "Namespace")
@@ -96,13 +97,20 @@ class Run:
     client: ApiClient
     settings: Settings
     outcomes: list[tuple[Reference, str]] = field(default_factory=list)
-    diffs: list[dict[str, str]] = field(default_factory=list)
+    diffs: dict[Key, dict[str, str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     record: dict[str, Any] | None = None
 
     def note(self, item: Reference, action: str) -> None:
         """Remember what was done to one object."""
         self.outcomes.append((item, action))
+
+    def show(self, item: Reference, before: dict[str, Any] | None, after: dict[str, Any] | None) -> None:
+        """Remember the difference in one object, if a diff was asked for and there is one."""
+        if self.settings.diff:
+            difference = diff_entry(item, before, after, self.settings.field_manager)
+            if difference is not None:
+                self.diffs[item.key] = difference
 
     def note_record(self, action: str) -> None:
         """Remember what was done to the inventory record."""
@@ -125,7 +133,7 @@ class Run:
             "record": self.record,
         }
         if self.settings.diff:
-            result["diff"] = self.diffs
+            result["diff"] = [self.diffs[item.key] for item, _action in self.outcomes if item.key in self.diffs]
         if self.warnings:
             result["warnings"] = self.warnings
         return result

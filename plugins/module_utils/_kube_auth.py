@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import ssl
@@ -137,9 +138,11 @@ def load_access(params: Mapping[str, Any], environ: Mapping[str, str]) -> Access
     secrets = [str(values[name]) for name in ("api_key", "password") if name in values]
     kubeconfig = _kubeconfig_value(values.get("kubeconfig"))
     secrets += list(_nested_secrets(kubeconfig)) if isinstance(kubeconfig, dict) else []
-    with _environment(environ), _private_directory() as directory:
+    with _environment(environ), _private_directory() as directory, _logged_errors() as logged:
         try:
             access = _configure(values, kubeconfig, environ, directory)
+            if logged and not access.basic and "api_key" not in values:
+                raise AccessError(f"the credentials of {access.description} cannot be used: {logged[0]}")
             # the client writes inline keys to files: read them now, the directory goes away
             access.ssl_context = _ssl_context(access.configuration)
         except AccessError:
@@ -265,6 +268,23 @@ def _environment(environ: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(saved)
+
+
+@contextlib.contextmanager
+def _logged_errors() -> Iterator[list[str]]:
+    """Collect what the client library logs as an error, a failed exec plugin for one, before it goes on as nobody."""
+    messages: list[str] = []
+
+    class Collect(logging.Handler):
+        def emit(self, entry: logging.LogRecord) -> None:
+            messages.append(entry.getMessage())
+
+    handler = Collect(logging.ERROR)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 @contextlib.contextmanager
