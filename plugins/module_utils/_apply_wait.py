@@ -22,7 +22,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._apply_ready imp
     unused_claim,
     waits,
 )
-from ansible_collections.homeport.registry.plugins.module_utils._kube_http import ApiClient, ApiError, Unreachable
+from ansible_collections.homeport.registry.plugins.module_utils._kube_http import ApiClient, ApiError
 from ansible_collections.homeport.registry.plugins.module_utils._kube_kinds import (
     EVENT,
     STORAGE_CLASS,
@@ -153,7 +153,8 @@ class _Wait:
         try:
             while self._left() > 0 and not self._settled(group):
                 self._follow_once(group)
-        except (ApiError, Unreachable) as error:
+        # whatever it is, in a thread it would be lost and the wait would sit out its time
+        except Exception as error:
             with self._change:
                 self._trouble = error
                 self._change.notify_all()

@@ -145,16 +145,19 @@ class ApiClient:
         return self._send("DELETE", path, None, headers, {**options, **dry_run})
 
     def watch(self, path: str, query: Mapping[str, Any], seconds: float) -> Iterator[dict[str, Any]]:
-        """Yield watch events for at most ``seconds``; ends silently when the stream ends or breaks."""
+        """Yield watch events for at most ``seconds``.
+
+        Ends silently when the stream ends, breaks, or cannot start for a reason that reading again heals.
+        """
         query = {**query, "watch": "true", "timeoutSeconds": max(1, int(seconds + 0.999))}
+        accept = {"Accept": "application/json"}
         try:
-            response = self._exchange(
-                "GET", path, query, {"Accept": "application/json"}, None, seconds + 5, stream=True
-            )
-            if response.status != 200:
+            response = self._exchange("GET", path, query, accept, None, seconds + 5, stream=True)
+            if response.status == 200:
+                yield from _json_lines(response.stream(65536))
+            elif response.status not in (410, 429) and response.status < 500:
                 raise ApiError("WATCH", path, response.status, _parse(response.read()))
-            yield from _json_lines(response.stream(65536))
-        except urllib3.exceptions.HTTPError:
+        except (urllib3.exceptions.HTTPError, ValueError):
             return
 
     def _send(

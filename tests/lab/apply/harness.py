@@ -64,12 +64,16 @@ class Applier:
         self, *definitions: Any, check_mode: bool = False, diff: bool = False, **options: Any
     ) -> dict[str, Any]:
         """Apply the definitions; raises ApplyError."""
-        given = {**self.defaults, "definitions": list(definitions), **options}
-        validated = ArgumentSpecValidator(ARGUMENT_SPEC).validate(given)
-        assert not validated.error_messages
-        params = validated.validated_parameters
+        params = self.params(definitions=list(definitions), **options)
         engine = Engine(params, os.environ, check_mode=check_mode, diff=diff)
         return engine.run(documents_from(params["definitions"]))
+
+    def params(self, **options: Any) -> dict[str, Any]:
+        """Return the options of a task as the engine gets them, defaults included."""
+        validated = ArgumentSpecValidator(ARGUMENT_SPEC).validate({**self.defaults, **options})
+        assert not validated.error_messages
+        params: dict[str, Any] = validated.validated_parameters
+        return params
 
     def fails(self, *definitions: Any, **options: Any) -> ApplyError:
         """Return the error that applying the definitions raises."""
