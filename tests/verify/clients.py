@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clients of a registry: pods in another namespace, with skopeo and curl."""
+
+from __future__ import annotations
+
+import dataclasses
+import string
+import subprocess
+import typing as t
+from pathlib import Path
+
+from testinfra.backend.base import CommandResult
+
+from tests.verify.cluster import SOON, Cluster
+from tests.verify.oci import Layout
+from tests.verify.registry import Account, Registry
+
+WORK = "/work"
+
+HERE = Path(__file__).parent
+RANDOM_LAYOUT = (HERE / "random-layout.sh").read_text(encoding="utf-8")
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """An HTTP answer. status 0: there was none, and body says why. Header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+class Client:
+    """A pod that uses a registry."""
+
+    def __init__(self, cluster: Cluster, namespace: str, pod: str, registry: Registry) -> None:
+        """Take a running pod with skopeo, curl, tar and a writable /work."""
+        self.cluster, self.namespace, self.pod, self.registry = cluster, namespace, pod, registry
+        self.host = cluster.inside(namespace, pod, "client")
+
+    def run(self, command: str, *args: str) -> CommandResult:
+        """Run a shell command; %s takes a quoted argument."""
+        return self.host.run(command, *args)
+
+    def start(self, script: str, *args: str) -> subprocess.Popen[str]:
+        """Start a shell script whose arguments are $1, $2 and so on; its output can be read from the process."""
+        shell = ("exec", "-i", self.pod, "--", "/bin/sh", "-c", script, "sh", *args)
+        line = self.cluster.command("-n", self.namespace, *shell)
+        return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def script(self, script: str, *args: str, timeout: float = 120) -> str:
+        """Run a shell script and return its output. Raises AssertionError with the output when it fails."""
+        process = self.start(script, *args)
+        output, _unused = process.communicate(timeout=timeout)
+        assert process.returncode == 0, output
+        return output.strip()
+
+    def http(self, path: str, *options: str, account: Account | None = None, url: str | None = None) -> Answer:
+        """Send one request to the registry, or to another base URL, with more options of curl."""
+        words = ["curl", "-sS", "--path-as-is", "--connect-timeout", "4", "--max-time", "60", "-D", "/dev/stderr"]
+        if account:
+            words += ["-u", str(account)]
+        words += [*options, (url or f"http://{self.registry.host}") + path]
+        done = self.run(" ".join(["%s"] * len(words)), *words)
+        blocks = [block for block in done.stderr.replace("\r\n", "\n").split("\n\n") if "HTTP/" in block]
+        if not blocks:
+            return Answer(0, {}, done.stderr.strip() or f"curl ended with {done.rc}")
+        # The last block is the answer; the ones before it said 100 Continue.
+        lines = blocks[-1][blocks[-1].index("HTTP/") :].splitlines()
+        headers = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
+        return Answer(int(lines[0].split()[1]), {key.lower(): value for key, value in headers.items()}, done.stdout)
+
+    def put(self, layout: Layout) -> str:
+        """Copy a layout into the pod and return its name for skopeo."""
+        folder = f"{WORK}/{layout.digest.split(':')[1][:16]}"
+        unpack = f"mkdir -p {folder} && tar -x -C {folder}"
+        shell = ("exec", "-i", self.pod, "--", "/bin/sh", "-c", unpack)
+        self.cluster.kubectl("-n", self.namespace, *shell, stdin=layout.archive)
+        return f"oci:{folder}:{layout.tag}"
+
+    def random(self, name: str, size: int) -> tuple[str, str]:
+        """Make an image of one layer of so many random bytes in the pod; return its name for skopeo and its digest."""
+        digest = self.script(RANDOM_LAYOUT, f"{WORK}/{name}", str(size), "1")
+        return f"oci:{WORK}/{name}:1", digest
+
+    def skopeo(self, *words: str) -> CommandResult:
+        """Run skopeo."""
+        return self.run(" ".join(["skopeo", "--insecure-policy", *["%s"] * len(words)]), *words)
+
+    def reference(self, repository: str) -> str:
+        """Return the name of a repository, with its tag or digest, for skopeo."""
+        return f"docker://{self.registry.host}/{repository}"
+
+    def push(self, source: str, repository: str, account: Account | None) -> CommandResult:
+        """Push an image or index with every digest as it is."""
+        options = ("copy", "--all", "--preserve-digests", "--dest-tls-verify=false")
+        return self.skopeo(*options, *_credentials("dest", account), source, self.reference(repository))
+
+    def pull(self, repository: str, target: str, account: Account | None) -> CommandResult:
+        """Pull an image or index; skopeo checks every digest on the way."""
+        options = ("copy", "--all", "--preserve-digests", "--src-tls-verify=false")
+        return self.skopeo(*options, *_credentials("src", account), self.reference(repository), target)
+
+    def digests(self, folder: str) -> frozenset[str]:
+        """Return the digests of all blobs of a layout in the pod, computed from their bytes."""
+        listed = self.script('cd "$1/blobs/sha256" && sha256sum *', folder)
+        pairs = [line.split() for line in listed.splitlines()]
+        assert all(digest == name for digest, name in pairs), listed
+        return frozenset(f"sha256:{digest}" for digest, _name in pairs)
+
+
+def _credentials(side: t.Literal["src", "dest"], account: Account | None) -> tuple[str, ...]:
+    return (f"--{side}-creds", str(account)) if account else (f"--{side}-no-creds",)
+
+
+def start_clients(cluster: Cluster, namespace: str, image: str, pull_policy: str) -> None:
+    """Make the client pods, or keep the ones that run."""
+    manifest = string.Template((HERE / "clients.yml").read_text(encoding="utf-8"))
+    filled = manifest.substitute(namespace=namespace, image=image, pull_policy=pull_policy)
+    cluster.kubectl("apply", "-f", "-", stdin=filled)
+    cluster.kubectl("-n", namespace, "wait", "pod", "--all", "--for=condition=Ready", f"--timeout={SOON:g}s")
