@@ -21,24 +21,6 @@ attributes:
     description: A second run with the same options, and nothing else changing meanwhile, reports no change.
 """
 
-    # For modules that only read; use together with the standard fragment.
-    INFO_MODULE = r"""
-options: {}
-attributes:
-  check_mode:
-    support: full
-    details:
-      - The module only reads.
-  diff_mode:
-    support: N/A
-    details:
-      - The module only reads.
-  idempotent:
-    support: full
-    details:
-      - The module only reads.
-"""
-
     FILES = r"""
 options: {}
 attributes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import threading
 import typing as t
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 UNAVAILABLE = b'{"errors":[{"code":"UNAVAILABLE","message":"the writer is away","detail":null}]}'
@@ -21,6 +22,10 @@ class Gate:
         self.reader = reader
         self.writer = writer
         self.seen: list[tuple[str, str]] = []
+        # A method that is not let through.
+        self.refuse = ""
+        # What becomes of a body on its way out, by path.
+        self.alter: Callable[[str, bytes], bytes] = lambda path, content: content
         gate = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -31,6 +36,9 @@ class Gate:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 reading = self.command in ("GET", "HEAD") and "/blobs/uploads/" not in self.path
                 port = gate.reader if reading else gate.writer
+                if gate.refuse == self.command:
+                    self._send(405, {}, b"not through here")
+                    return
                 if port is None:
                     self._send(503, {"Retry-After": "30", "Content-Type": "application/json"}, UNAVAILABLE)
                     return
@@ -38,7 +46,7 @@ class Gate:
                 headers = {name: self.headers[name] for name in _KEPT if name in self.headers}
                 connection.request(self.command, self.path, body, headers)
                 response = connection.getresponse()
-                content = response.read()
+                content = gate.alter(self.path, response.read())
                 self._send(response.status, dict(response.getheaders()), content)
                 connection.close()
 
