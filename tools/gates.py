@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import shutil
 import sys
 from collections.abc import Sequence
 
@@ -17,7 +16,7 @@ from tools import pip_stand_in, report
 from tools.paths import ROOT, cache_dir, content_key, project_files
 from tools.runner import Gate, run_gates
 from tools.tree import Tree, ensure, environment
-from tools.venv import BootstrapError, apt_install
+from tools.venv import BootstrapError, ensure_program
 
 PYTHON_VERSION = ".".join(platform.python_version_tuple()[:2])
 CHECK = (sys.executable, "-m", "tools.checks")
@@ -104,8 +103,7 @@ def main(argv: list[str] | None = None) -> int:
         if not gates:
             parser.error("no gate has such a name; --list names them")
     try:
-        if not shutil.which("shellcheck"):
-            apt_install("shellcheck")
+        ensure_program("shellcheck", "shellcheck")
     except BootstrapError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

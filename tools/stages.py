@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tools import report, tree
 from tools.paths import ROOT
+from tools.venv import BootstrapError, ensure_program
 
 LAB = (sys.executable, "-m", "lab")
 PYTEST = (sys.executable, "-m", "pytest")
@@ -29,12 +30,14 @@ class Stage:
     """A target: commands that must all succeed, and what must exist for them to mean anything.
 
     `counts_itself` says that the commands report their checks; otherwise the stage is one check.
+    `programs` are taken from the Debian packages of the same names where PATH does not have them.
     """
 
     commands: Sequence[Sequence[str]]
     needs: Sequence[str]
     in_lab: bool = False
     counts_itself: bool = False
+    programs: Sequence[str] = ()
 
 
 def _words(variable: str) -> list[str]:
@@ -64,6 +67,7 @@ def stages() -> dict[str, Stage]:
             ],
             ["inventories/lab", "playbooks/site.yml", "tools/demo"],
             in_lab=True,
+            programs=["skopeo"],
         ),
     }
 
@@ -91,13 +95,15 @@ def run_stage(stage: Stage, env: Mapping[str, str]) -> report.Counts:
         full["PYTEST_ADDOPTS"] = f"{env.get('PYTEST_ADDOPTS', '')} -p tools.report".strip()
         code = 0
         try:
+            for program in stage.programs:
+                ensure_program(program, program)
             if stage.in_lab:
                 full.update(lab_environment())
             for command in stage.commands:
                 code = subprocess.run(command, cwd=ROOT, env=full).returncode
                 if code:
                     break
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, BootstrapError) as error:
             print(f"error: {error}", file=sys.stderr)
             code = 1
         counts = report.read(path)

@@ -60,6 +60,12 @@ def apt_install(*packages: str) -> None:
         raise BootstrapError(f"apt-get could not install '{wanted}' (exit code {done.returncode})")
 
 
+def ensure_program(program: str, package: str) -> None:
+    """Install the Debian package that holds a program, unless the program is in PATH. Raises BootstrapError."""
+    if not shutil.which(program):
+        apt_install(package)
+
+
 def _create(target: Path) -> None:
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
         apt_install("python3-venv")
