@@ -11,7 +11,7 @@ name: credentials
 short_description: Settle the password of every registry user
 version_added: 0.1.0
 author:
-  - homeport.registry contributors
+  - homeport.registry contributors (!UNKNOWN)
 description:
   - Gives every user a password. A password from the user's own entry wins, else the one kept in the live Secret,
     else a new one is generated.

@@ -11,7 +11,7 @@ name: htpasswd
 short_description: Render an htpasswd text, keeping every hash that is still right
 version_added: 0.1.0
 author:
-  - homeport.registry contributors
+  - homeport.registry contributors (!UNKNOWN)
 description:
   - Returns the text in which exactly the given users can log in, with bcrypt hashes.
   - A line of the current text is kept when its hash verifies and has the wanted cost,

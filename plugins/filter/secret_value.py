@@ -11,7 +11,7 @@ name: secret_value
 short_description: Read one key of a live Kubernetes Secret
 version_added: 0.1.0
 author:
-  - homeport.registry contributors
+  - homeport.registry contributors (!UNKNOWN)
 description:
   - Decodes one value of a Secret object as the API server returns it.
   - Returns an empty string when there is no Secret or no such key,

@@ -122,6 +122,11 @@ class Checkup:
         """How many requests were sent."""
         return len(self._trace)
 
+    @property
+    def left_something(self) -> bool:
+        """Whether something of a round trip is still in the registry."""
+        return not (self.evidence["round_trip"] or {}).get("removed", True)
+
     def look_at_tls(self, days: int) -> bool:
         """Look at the certificates; return whether it makes sense to go on.
 
@@ -231,6 +236,14 @@ class Checkup:
             cancel_upload(session, self._repository, url)
         except RegistryError as exc:
             self.problems.append(exc)
+
+
+def travellers(accounts: Sequence[Account]) -> tuple[Account, Account] | None:
+    """Return who pushes and who pulls in a round trip, or nothing when nobody may push."""
+    writer = next((account for account in accounts if account.role == "writer"), None)
+    if writer is None:
+        return None
+    return writer, next((account for account in accounts if account.role == "reader"), writer)
 
 
 def judge_tls(url: str, report: TlsReport, days: int) -> RegistryError | None:

@@ -12,7 +12,7 @@ module: health_info
 short_description: Tell how a container registry is, with evidence
 version_added: 0.1.0
 author:
-  - homeport.registry contributors
+  - homeport.registry contributors (!UNKNOWN)
 description:
   - Looks at a registry the way its users do and returns what was seen, together with a list of what is wrong.
   - Looks at the certificates, the front door, and what each given user and a client without a password may do.
@@ -311,12 +311,14 @@ requests:
   sample: 24
 """
 
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
-from ansible_collections.homeport.registry.plugins.module_utils._registry_health import Account, Checkup
+from ansible_collections.homeport.registry.plugins.module_utils._registry_health import (
+    Account,
+    Checkup,
+    travellers,
+)
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import check_repository
 from ansible_collections.homeport.registry.plugins.module_utils._registry_options import (
     CONNECTION_EXCLUSIVE,
@@ -325,16 +327,8 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_option
 )
 
 
-def travellers(accounts: list[Account]) -> tuple[Account, Account] | None:
-    """Return who pushes and who pulls in a round trip, or nothing when nobody may push."""
-    writer = next((account for account in accounts if account.role == "writer"), None)
-    if writer is None:
-        return None
-    return writer, next((account for account in accounts if account.role == "reader"), writer)
-
-
-def run(module: AnsibleModule) -> tuple[Checkup, dict[str, t.Any]]:
-    """Look at everything that was asked for and return the evidence."""
+def look(module: AnsibleModule) -> Checkup:
+    """Look at everything that was asked for."""
     params = module.params
     accounts = [Account(user["name"], user["password"], user["role"]) for user in params["users"]]
     accounts.append(Account(None, None, params["anonymous"]))
@@ -354,7 +348,7 @@ def run(module: AnsibleModule) -> tuple[Checkup, dict[str, t.Any]]:
         if params["round_trip"] and pair:
             checkup.travel(*pair)
     checkup.close()
-    return checkup, checkup.evidence
+    return checkup
 
 
 def main() -> None:
@@ -382,13 +376,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        checkup, evidence = run(module)
+        checkup = look(module)
     except RegistryError as exc:
         module.fail_json(msg=str(exc), **exc.as_dict())
     problems = [problem.as_dict() for problem in checkup.problems]
-    journey = evidence["round_trip"]
-    result = evidence | {
-        "changed": bool(journey and not journey.get("removed", True)),
+    result = checkup.evidence | {
+        "changed": checkup.left_something,
         "healthy": not problems,
         "problems": problems,
         "requests": checkup.requests,

@@ -12,7 +12,7 @@ module: htpasswd
 short_description: Manage the users of an htpasswd file for a container registry
 version_added: 0.1.0
 author:
-  - homeport.registry contributors
+  - homeport.registry contributors (!UNKNOWN)
 description:
   - Adds, updates and removes users of an htpasswd file with bcrypt hashes, the only kind that the registry accepts.
   - A hash that still verifies and has the wanted cost is kept, so that a second run changes nothing.
