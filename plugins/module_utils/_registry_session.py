@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 from ansible_collections.homeport.registry.plugins.module_utils._registry_auth import Authenticator
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     ProtocolError,
+    UnreachableError,
     http_error,
     without_query,
 )
@@ -78,7 +79,10 @@ class Session:
         answered = False
         while True:
             sent = dict(headers or {}) | ({"Authorization": authorization} if authorization else {})
-            response = self.transport.request(method, target, headers=sent, body=body, repeatable=repeatable)
+            try:
+                response = self.transport.request(method, target, headers=sent, body=body, repeatable=repeatable)
+            except UnreachableError as exc:
+                raise type(exc)(tried, where=exc.where, got=exc.got, remedy=exc.remedy) from exc
             if response.status in expect:
                 return response
             text = self._error_body(response)

@@ -179,7 +179,7 @@ class Transport:
                 connection.close()
                 if used and isinstance(exc, (ConnectionError, *BROKEN_TLS)):
                     continue
-                raise connection_error(f"send {method}", without_query(url), exc) from exc
+                raise connection_error("get an answer", f"{method} {without_query(url)}", exc) from exc
             if self._observer:
                 self._observer(Exchange(method, url, raw.status, time.monotonic() - began))
 

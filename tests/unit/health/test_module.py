@@ -27,6 +27,8 @@ def test_nobody_there_is_an_answer(run_module, nowhere, scheme, monkeypatch):
     assert result["healthy"] is False
     assert result["changed"] is False
     assert [problem["got"] for problem in result["problems"]] == ["nothing listens there"]
+    assert result["problems"][0]["tried"] == {"http": "get an answer", "https": "look at the certificate"}[scheme]
+    assert nowhere in result["problems"][0]["where"]
     assert result["endpoint"] == {
         "url": f"{scheme}://{nowhere}",
         "reachable": False,

@@ -246,3 +246,11 @@ def test_front_door(server, session):
     server.replies(Reply(404, b"404 page not found"))
     with pytest.raises(NotFoundError, match="not served here"):
         client.ask(session)
+
+
+def test_an_error_says_what_was_tried_and_where(server, session):
+    server.replies(Reply(hang_up=True))
+    with pytest.raises(UnreachableError) as caught:
+        client.list_tags(session, "team/app")
+    assert caught.value.tried == "list the tags of team/app"
+    assert caught.value.where == f"GET {server.url}/v2/team/app/tags/list"
