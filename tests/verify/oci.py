@@ -37,7 +37,7 @@ class Layout:
     digest: str
     media_type: str
     digests: frozenset[str]
-    archive: bytes
+    archive: bytes = dataclasses.field(repr=False)
 
 
 class _Builder:

@@ -27,7 +27,7 @@ class Run:
 
     def result(self, task: str) -> dict[str, t.Any]:
         """Return the first host's result of a task."""
-        found = jmespath.search(f"plays[].tasks[?task.name=='{task}'][].hosts.* | [] | [0]", self.report)
+        found = jmespath.search(f"plays[].tasks[?ends_with(task.name, ': {task}')][].hosts.* | [] | [0]", self.report)
         assert found, f"no task {task!r} in {self.output}"
         return t.cast("dict[str, t.Any]", found)
 
@@ -39,17 +39,18 @@ class Playbooks:
         """Take the path of an inventory."""
         self.inventory = inventory
 
-    def attempt(self, name: str, *options: str, **variables: t.Any) -> tuple[int, str]:
-        """Run a playbook of the collection; return its exit code and what it printed."""
-        env = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_NOCOLOR": "1"}
+    def attempt(
+        self, name: str, *options: str, callback: str = "ansible.posix.json", **variables: t.Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a playbook of the collection with these variables and let the callback print."""
+        env = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": callback, "ANSIBLE_NOCOLOR": "1"}
         line = ["ansible-playbook", f"homeport.registry.{name}", "-i", self.inventory, *options]
         if variables:
             line += ["-e", json.dumps(variables)]
-        done = subprocess.run(line, env=env, capture_output=True, text=True, check=False, timeout=300)
-        return done.returncode, done.stdout if done.stdout.lstrip().startswith("{") else done.stdout + done.stderr
+        return subprocess.run(line, env=env, capture_output=True, text=True, check=False, timeout=300)
 
     def run(self, name: str, *options: str, **variables: t.Any) -> Run:
         """Run a playbook of the collection with these variables. Raises AssertionError when it fails."""
-        code, output = self.attempt(name, *options, **variables)
-        assert code == 0, output
-        return Run(json.loads(output), output)
+        done = self.attempt(name, *options, **variables)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return Run(json.loads(done.stdout), done.stdout)

@@ -62,7 +62,7 @@ class Registry:
 
     def pods(self, component: Component) -> list[str]:
         """Return the names of a component's pods that are not being deleted."""
-        alive = "items[?!metadata.deletionTimestamp].metadata.name"
+        alive = "items[?!(metadata.deletionTimestamp)].metadata.name"
         return sorted(self.find(alive, "pods", "-l", self.selector(component)))
 
     def pod(self, component: Component) -> str:

@@ -66,11 +66,13 @@ def test_loopback_ports_are_closed(registry: Registry, component: Component, ope
 
 @pytest.mark.parametrize("component", ["front", "writer"])
 def test_pods_cannot_call_out(registry: Registry, client: Client, component: Component) -> None:
-    """From inside the pods neither the API server nor another gate can be reached; a client pod reaches both."""
-    cluster, pod = registry.cluster, registry.pod(component)
-    gates = registry.find("items[].[metadata.name, status.podIP]", "pods", "-l", registry.selector("front"))
-    targets = [(address, 8080) for name, address in gates if name != pod]
-    targets.append((cluster.find("spec.clusterIP", "service", "kubernetes", "-n", "default"), 443))
+    """From inside the pods neither the API server nor another pod can be reached; a client pod reaches them."""
+    cluster = registry.cluster
+    coredns = cluster.find("items[0].status.podIP", "pods", "-n", "kube-system", "-l", "k8s-app=kube-dns")
+    targets = [(cluster.find("spec.clusterIP", "service", "kubernetes", "-n", "default"), 443), (coredns, 8181)]
+    if component == "writer":
+        # Not even name resolution, and not back to the gates.
+        targets += [(coredns, 53), (registry.address("front"), 8080)]
     client_node = cluster.node_of(client.namespace, client.pod)
     client_process = cluster.process_of(client.namespace, client.pod, "client")
     node, process = registry.node(component), registry.process(component, "registry")

@@ -36,7 +36,7 @@ def test_round_trip(client: Client, writer: Account, reader: Account, repository
     """An index of three architectures, an artifact and an image keep every digest on their way in and out."""
     there = client.push(client.put(layout), f"{repository}:1", writer)
     assert there.rc == 0, there.stderr
-    folder = f"{WORK}/back/{layout.digest[7:19]}"
+    folder = f"{WORK}/back-{layout.digest[7:19]}"
     back = client.pull(f"{repository}:1", f"oci:{folder}:1", reader)
     assert back.rc == 0, back.stderr
     assert client.digests(folder) == layout.digests
@@ -73,8 +73,6 @@ def test_blob_is_sent_by_the_gate(client: Client, reader: Account, pushed: oci.L
     assert part.headers["content-range"] == f"bytes 0-15/{size}"
     fetch = 'curl -sS -u "$1" "$2" | sha256sum'
     assert client.script(fetch, str(reader), f"http://{client.registry.host}{path}").split()[0] == digest[7:]
-    tagged = client.http(path, "-H", f"If-None-Match: {head.headers['etag']}", "-o", "/dev/null", account=reader)
-    assert tagged.status == 304
 
 
 def test_blob_needs_its_repository(client: Client, writer: Account, reader: Account, pushed: oci.Layout) -> None:
