@@ -141,7 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
             parts.path,
             parse_qs(parts.query),
             {name: ", ".join(self.headers.get_all(name) or ()) for name in self.headers},
-            json.loads(data) if data else None,
+            # other clients than ours speak protobuf
+            json.loads(data) if data and "protobuf" not in self.headers.get("Content-Type", "") else None,
         )
         with self.owner.lock:
             self.owner.seen.append(seen)
@@ -169,6 +170,9 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in response.getheaders():
             if name.lower() not in HOP_BY_HOP:
                 self.send_header(name, value)
+        if response.status in (204, 304):
+            self.end_headers()
+            return
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         while chunk := response.read1(65536):
