@@ -8,6 +8,7 @@ import dataclasses
 import string
 import subprocess
 import typing as t
+import uuid
 from pathlib import Path
 
 from testinfra.backend.base import CommandResult
@@ -19,6 +20,7 @@ from tests.verify.registry import Account, Registry
 WORK = "/work"
 
 HERE = Path(__file__).parent
+PULL_LOOP = (HERE / "pull-loop.sh").read_text(encoding="utf-8")
 RANDOM_LAYOUT = (HERE / "random-layout.sh").read_text(encoding="utf-8")
 
 
@@ -112,6 +114,30 @@ class Client:
 
 def _credentials(side: t.Literal["src", "dest"], account: Account | None) -> tuple[str, ...]:
     return (f"--{side}-creds", str(account)) if account else (f"--{side}-no-creds",)
+
+
+class PullLoop:
+    """A client that fetches URLs without a pause while a with block runs.
+
+    Afterwards, count is the number of requests and failures lists what was not answered by 200.
+    """
+
+    def __init__(self, client: Client, account: Account, *urls: str) -> None:
+        """Take the URLs of manifests and blobs."""
+        self.client, self.account, self.urls = client, account, urls
+        self.stop = f"{WORK}/stop-{uuid.uuid4()}"
+        self.count, self.failures = 0, list[str]()
+
+    def __enter__(self) -> None:
+        """Start."""
+        self.process = self.client.start(PULL_LOOP, str(self.account), self.stop, *self.urls)
+
+    def __exit__(self, *_exception: object) -> None:
+        """Stop, and read what happened."""
+        self.client.script('touch "$1"', self.stop)
+        output, _unused = self.process.communicate(timeout=60)
+        *self.failures, count = output.splitlines()
+        self.count = int(count)
 
 
 def start_clients(cluster: Cluster, namespace: str, image: str, pull_policy: str) -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: homeport.registry contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An image that is pushed in one step and looked for in later ones, and the password that a removal ends."""
+"""What one step of a registry's life leaves for later ones: an image, and the password that a removal ends."""
 
 from __future__ import annotations
 

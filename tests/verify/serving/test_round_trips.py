@@ -9,7 +9,7 @@ import json
 import jmespath
 import pytest
 
-from tests.verify import keepsake, oci
+from tests.verify import oci
 from tests.verify.clients import WORK, Client
 from tests.verify.registry import Account
 
@@ -26,7 +26,7 @@ def pushed(client: Client, writer: Account) -> oci.Layout:
 @pytest.mark.parametrize(
     ("repository", "layout"),
     [
-        (keepsake.REPOSITORY, keepsake.LAYOUT),
+        ("trips/index", oci.index("trips")),
         ("trips/artifact", oci.artifact("trips")),
         ("trips/deep/er/still/image", oci.image("trips deep", layers=9)),
     ],

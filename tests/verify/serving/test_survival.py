@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What pods may go through without a client noticing, or an image being lost."""
+
+from __future__ import annotations
+
+import time
+
+from tests.verify import oci
+from tests.verify.clients import WORK, Client, PullLoop
+from tests.verify.registry import Account, Registry
+
+
+def test_rolling_restart_fails_no_pull(registry: Registry, client: Client, writer: Account, reader: Account) -> None:
+    """Every front pod is replaced while a client pulls without a pause."""
+    layout = oci.image("restart", layers=1, size=1048576)
+    done = client.push(client.put(layout), "survival/restart:1", writer)
+    assert done.rc == 0, done.stderr
+    base = f"http://{registry.host}/v2/survival/restart"
+    blob = sorted(layout.digests - {layout.digest})[0]
+    before = registry.pods("front")
+    pulling = PullLoop(client, reader, f"{base}/manifests/{layout.digest}", f"{base}/blobs/{blob}")
+    with pulling:
+        registry.kubectl("rollout", "restart", f"deployment/{registry.name}")
+        registry.wait_ready(registry.name)
+        # The last pod of the old kind is still draining when the roll-out is complete.
+        registry.kubectl("wait", "pod", *before, "--for=delete", "--timeout=90s")
+    assert pulling.failures == []
+    assert pulling.count > 50
+    assert not set(before) & set(registry.pods("front"))
+
+
+def test_images_survive_all_pods(registry: Registry, client: Client, writer: Account, reader: Account) -> None:
+    """The store is on the volume and nowhere else."""
+    layout = oci.image("survivor")
+    done = client.push(client.put(layout), "survival/image:1", writer)
+    assert done.rc == 0, done.stderr
+    before = registry.find("items[].metadata.name", "pods")
+    registry.kubectl("delete", "pod", "--all", "--grace-period=1")
+    registry.wait_ready()
+    assert not set(before) & set(registry.find("items[].metadata.name", "pods"))
+    folder = f"{WORK}/survivor-{int(time.time())}"
+    pulled = client.pull("survival/image:1", f"oci:{folder}:1", reader)
+    assert pulled.rc == 0, pulled.stderr
+    assert client.digests(folder) == layout.digests
