@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -83,18 +84,16 @@ def run_gates(
     base_env: Mapping[str, str],
     say: Callable[[str], None],
     fresh: bool = False,
-    shorten: Mapping[str, str] | None = None,
+    noise: re.Pattern[str] | None = None,
 ) -> list[Outcome]:
     """Run the gates, one per processor at a time, in the given order; report each as it ends.
 
-    `shorten` replaces path prefixes in the output of failed gates, so that they name project files.
+    `noise` is cut out of the output of failed gates, so that it names project files.
     """
 
     def work(gate: Gate) -> Outcome:
         outcome = run_gate(gate, base_env, fresh)
-        text = outcome.output
-        for long, short in (shorten or {}).items():
-            text = text.replace(long, short)
+        text = noise.sub("", outcome.output) if noise else outcome.output
         state = "ok    " if outcome.passed else "FAILED"
         note = "  same content passed before" if outcome.remembered else ""
         say(f"  {state} {outcome.seconds:6.1f} s  {outcome.name}{note}\n" + text.rstrip() + ("\n" if text else ""))
