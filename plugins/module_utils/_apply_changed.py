@@ -68,11 +68,17 @@ def mark(document: dict[str, Any], body: dict[str, Any], manager: str) -> Mark:
     return Mark(own_time(document, manager), metadata.get("resourceVersion"), metadata.get("generation"), digest)
 
 
+def mark_before(document: dict[str, Any], now: Mark, manager: str) -> Mark:
+    """Return the mark of an object as it was read before the apply that led to ``now``."""
+    metadata = document["metadata"]
+    return Mark(own_time(document, manager), metadata["resourceVersion"], metadata.get("generation"), now.digest)
+
+
 def verdict(answer: Answer, now: Mark, known: Mark | None, kind: str) -> str:
     """Return ``created``, ``updated`` or ``unchanged`` for the answer to one apply.
 
-    ``known`` is the mark in the inventory record. Without one, a change that an earlier run made up to
-    two seconds ago cannot be told from ours, because times are whole seconds.
+    ``known`` is an earlier mark of the object, from the inventory record or read just before. Times are whole
+    seconds, so the time alone cannot tell our change from one that an earlier run made up to two seconds ago.
     """
     if answer.status == 201:
         return "created"

@@ -123,7 +123,7 @@ def _describe_yaml_error(error: yaml.MarkedYAMLError, text: str, source: str) ->
         return f"{source}: not YAML: {problem}"
     lines = text.splitlines()
     key = _LINE_KEY.match(lines[mark.line]) if mark.line < len(lines) else None
-    near = f", near {key['key']}:" if key else ""
+    near = f", near {key['key']}" if key else ""
     return f"{source}: not YAML at line {mark.line + 1}, column {mark.column + 1} of the rendered text{near}: {problem}"
 
 

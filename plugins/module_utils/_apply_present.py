@@ -15,7 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.homeport.registry.plugins.module_utils import _apply_record as record
-from ansible_collections.homeport.registry.plugins.module_utils._apply_changed import NO_MARK, mark, verdict
+from ansible_collections.homeport.registry.plugins.module_utils._apply_changed import (
+    NO_MARK,
+    mark,
+    mark_before,
+    verdict,
+)
 from ansible_collections.homeport.registry.plugins.module_utils._apply_diagnose import diagnose
 from ansible_collections.homeport.registry.plugins.module_utils._apply_errors import ApplyError, explain
 from ansible_collections.homeport.registry.plugins.module_utils._apply_objects import Desired, Key, secret_texts
@@ -73,9 +78,11 @@ def make_present(run: Run, desired: list[Desired]) -> None:
 
 
 def _read_before(run: Run, desired: list[Desired]) -> dict[Key, dict[str, Any] | None]:
-    if not run.settings.diff:
+    """Return the objects as they are, where a diff needs them or no record remembers them."""
+    if run.settings.record and not run.settings.diff:
         return {}
-    calls = [functools.partial(run.client.find, item.path) for item in desired]
+    accept = "application/json" if run.settings.diff else METADATA_ONLY
+    calls = [functools.partial(run.client.find, item.path, accept) for item in desired]
     found = gather(run.settings.connections, calls)
     # what cannot be read cannot be applied either, and the wave reports it better
     return {item.key: found if isinstance(found, dict) else None for item, found in zip(desired, found)}
@@ -186,9 +193,10 @@ def _note_all(
         if applied.answer is None:
             action = "created"
         else:
-            known = old.get(item.key)
             now = mark(applied.document, item.body, manager)
-            action = verdict(applied.answer, now, known.mark if known else None, item.resource.kind)
+            earlier, member = before.get(item.key), old.get(item.key)
+            known = mark_before(earlier, now, manager) if earlier else member.mark if member else None
+            action = verdict(applied.answer, now, known, item.resource.kind)
         run.note(item, action)
         if action != "unchanged":
             run.show(item, before.get(item.key), applied.document or item.body)

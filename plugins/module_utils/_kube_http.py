@@ -117,10 +117,10 @@ class ApiClient:
         """Return the parsed body of a GET."""
         return self._send("GET", path, query, {"Accept": accept}, None).body
 
-    def find(self, path: str) -> Any:
+    def find(self, path: str, accept: str = "application/json") -> Any:
         """Return the object at ``path``, or None when it does not exist."""
         try:
-            return self.get(path)
+            return self.get(path, accept=accept)
         except ApiError as error:
             if error.status == 404:
                 return None

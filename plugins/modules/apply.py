@@ -72,8 +72,7 @@ options:
   record:
     description:
       - Name of the inventory record, a ConfigMap C(homeport-<record>) that lists what the task has applied.
-      - Without a record nothing is pruned, and a change that another run made up to two seconds earlier is reported as
-        a change of this run.
+      - Without a record nothing is pruned, and every object costs one more request, to know its state beforehand.
     type: str
   record_namespace:
     description:

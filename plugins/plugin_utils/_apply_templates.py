@@ -10,6 +10,7 @@ This module is private to the collection.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -57,7 +58,7 @@ class Renderer:
             return templar.do_template(text, preserve_trailing_newlines=True, escape_backslashes=False)
         # filters and lookups raise whatever they like, and all of it is the template's fault
         except Exception as error:
-            raise InputError(describe(error, name, path)) from None
+            raise InputError(describe(error, name, path, text)) from None
 
     def _read(self, path: str) -> str:
         loader = self._action._loader
@@ -88,20 +89,17 @@ def _unsafe(value: Any) -> Any:
     return wrap_var(value)
 
 
-def describe(error: BaseException, name: str, path: str) -> str:
+def describe(error: BaseException, name: str, path: str, text: str) -> str:
     """Return what is wrong with a template, where, without the text of the template."""
     for item in _chain(error):
         if isinstance(item, TemplateSyntaxError):
-            where = os.path.basename(item.filename or "") if item.filename and item.filename != path else ""
-            place = (
-                f"{name}, line {item.lineno}"
-                if not where or where == "<template>"
-                else f"{name}, in {where} line {item.lineno}"
-            )
+            included = os.path.basename(item.filename or "") if item.filename not in (None, path, "<template>") else ""
+            place = f"{name}, in {included} line {item.lineno}" if included else f"{name}, line {item.lineno}"
             return f"template {place}: {item.message}"
-    line = next((number for number in _template_lines(error, path)), None)
+    problem = _innermost(error)
+    line = next(_template_lines(error), None) or _line_of_undefined(problem, text)
     place = f"{name}, line {line}" if line else name
-    return f"template {place}: {_innermost(error)}"
+    return f"template {place}: {problem}"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -112,16 +110,29 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or getattr(error, "orig_exc", None) or error.__context__
 
 
-def _template_lines(error: BaseException, path: str) -> Iterator[int]:
-    """Yield the template's lines in the tracebacks; Jinja names compiled templates after their source."""
+def _template_lines(error: BaseException) -> Iterator[int]:
+    """Yield the lines of templates in the tracebacks, the innermost of each traceback first."""
     for item in _chain(error):
         lines = []
         traceback = item.__traceback__
         while traceback is not None:
-            if traceback.tb_frame.f_code.co_filename in ("<template>", path):
+            template = traceback.tb_frame.f_globals.get("__jinja_template__")
+            if template is not None:
+                lines.append(template.get_corresponding_lineno(traceback.tb_lineno))
+            elif "__jinja_exception__" in traceback.tb_frame.f_globals:
+                # Jinja has put the template's own line there already
                 lines.append(traceback.tb_lineno)
             traceback = traceback.tb_next
         yield from reversed(lines)
+
+
+def _line_of_undefined(problem: str, text: str) -> int | None:
+    """Return the first line that names an undefined variable; newer cores notice it only after rendering."""
+    match = re.match(r"'(\w+)' is undefined", problem)
+    if match is None:
+        return None
+    name = re.compile(rf"\b{match[1]}\b")
+    return next((number for number, line in enumerate(text.splitlines(), 1) if name.search(line)), None)
 
 
 def _innermost(error: BaseException) -> str:

@@ -24,7 +24,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._apply_engine im
 from ansible_collections.homeport.registry.plugins.module_utils._apply_errors import ApplyError
 
 ROOT = Path(__file__).resolve().parents[3]
-CALLBACKS = Path(__file__).parent / "callbacks"
+PLUGINS = Path(__file__).parent / "plugins"
 
 
 class Kubectl:
@@ -113,7 +113,9 @@ class Playbook:
         results.unlink(missing_ok=True)
         inventory = self.directory / "hosts.yml"
         local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-        inventory.write_text(yaml.safe_dump({"all": {"hosts": {"localhost": local}}}))
+        # a connection of another name, so that the task is delegated to the module
+        elsewhere = {**local, "ansible_connection": "elsewhere"}
+        inventory.write_text(yaml.safe_dump({"all": {"hosts": {"localhost": local, "elsewhere": elsewhere}}}))
         playbook = Path(sys.executable).with_name("ansible-playbook")
         done = subprocess.run(
             [str(playbook), "-i", str(inventory), str(book), *flags],
@@ -124,7 +126,8 @@ class Playbook:
             cwd=self.directory,
             env={
                 **os.environ,
-                "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
+                "ANSIBLE_CALLBACK_PLUGINS": str(PLUGINS / "callback"),
+                "ANSIBLE_CONNECTION_PLUGINS": str(PLUGINS / "connection"),
                 "ANSIBLE_CALLBACKS_ENABLED": "results_file",
                 "HOMEPORT_RESULTS": str(results),
                 **(environ or {}),

@@ -109,9 +109,13 @@ def test_unknown_kinds_cost_one_discovery(relay: Relay, relayed: Applier, kubect
     kubectl("wait", "--for=condition=Established", f"crd/widgets.{group}")
     relay.seen.clear()
     second = {**widget(group), "metadata": {"name": "other"}}
-    result = relayed(widget(group), second)
+    result = relayed(widget(group), second, record="record")
     assert actions(result) == {"Widget/w": "created", "Widget/other": "created"}
-    assert [seen.path for seen in relay.seen if seen.method == "GET"] == ["/api", "/apis"]
+    assert [seen.path for seen in relay.seen if seen.method == "GET"] == [
+        "/api",
+        "/apis",
+        f"/api/v1/namespaces/{kubectl.namespace}/configmaps/homeport-record",
+    ]
 
 
 def test_lists_and_texts_are_expanded(apply: Applier) -> None:
