@@ -12,7 +12,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import yaml
+try:
+    import yaml
+except ImportError:
+    # it comes with the kubernetes client, whose absence the plugins report
+    pass
 
 from ansible_collections.homeport.registry.plugins.module_utils._apply_changed import own_entry
 from ansible_collections.homeport.registry.plugins.module_utils._apply_objects import Reference

@@ -174,4 +174,4 @@ def pack(documents: list[tuple[dict[str, Any], str]]) -> str:
 
 def unpack(text: str) -> list[tuple[dict[str, Any], str]]:
     """Return what ``pack`` packed."""
-    return [(document, source) for document, source in json.loads(text)]
+    return [(entry[0], entry[1]) for entry in json.loads(text)]

@@ -16,7 +16,13 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
+try:
+    import yaml
+
+    _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+except ImportError:
+    # it comes with the kubernetes client, whose absence the plugins report
+    _BASE = object
 
 from ansible_collections.homeport.registry.plugins.module_utils._apply_errors import InputError
 from ansible_collections.homeport.registry.plugins.module_utils._kube_kinds import KNOWN, Resource, from_crd
@@ -79,7 +85,7 @@ class Desired(Reference):
         return annotations.get(PRUNE_ANNOTATION) == "disabled"
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C parser is optional
+class _Loader(_BASE):  # type: ignore[misc]  # the C parser is optional
     """YAML as Kubernetes reads it: no dates, and a key that comes twice is a mistake."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
@@ -97,7 +103,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+    for first, resolvers in getattr(_Loader, "yaml_implicit_resolvers", {}).items()
 }
 
 

@@ -123,7 +123,8 @@ def _apply(run: Run, item: Desired) -> Answer:
 
 
 def _applied(item: Desired, result: Any) -> Applied:
-    return Applied(item, error=result) if isinstance(result, Exception) else Applied(item, answer=result)
+    failed = isinstance(result, Exception)
+    return Applied(item, answer=None if failed else result, error=result if failed else None)
 
 
 def _second_wave(run: Run, wave: list[Applied]) -> None:

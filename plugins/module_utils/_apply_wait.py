@@ -181,9 +181,9 @@ class _Wait:
                 # 410: the version is too old by now; reading again gives a new one
                 break
             document = event["object"]
-            item = wanted.get(document["metadata"]["name"])
-            if item is not None:
-                self._update(item, None if event["type"] == "DELETED" else document)
+            watched = wanted.get(document["metadata"]["name"])
+            if watched is not None:
+                self._update(watched, None if event["type"] == "DELETED" else document)
             if self._settled(group):
                 return
         time.sleep(max(0.0, min(RECONNECT_SECONDS, self._left())))

@@ -276,8 +276,8 @@ def _logged_errors() -> Iterator[list[str]]:
     messages: list[str] = []
 
     class Collect(logging.Handler):
-        def emit(self, entry: logging.LogRecord) -> None:
-            messages.append(entry.getMessage())
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
 
     handler = Collect(logging.ERROR)
     logging.getLogger().addHandler(handler)

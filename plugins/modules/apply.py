@@ -10,7 +10,7 @@ module: apply
 short_description: Apply a set of Kubernetes objects in one parallel wave
 version_added: 0.1.0
 author:
-  - homeport.registry contributors
+  - homeport.registry contributors (!UNKNOWN)
 description:
   - Makes a cluster agree with a set of objects from templates and definitions, all in one task.
   - Every object is sent as a server-side apply with strict field validation, in parallel on a few kept connections.
@@ -123,6 +123,14 @@ options:
       - Number of connections that are kept open at once.
     type: int
     default: 12
+  _live_only:
+    description:
+      - Set by the action plugin where the connection is not local, to read O(live) before it renders. Not for use in tasks.
+    type: bool
+  _packed:
+    description:
+      - Set by the action plugin where the connection is not local, the objects that it rendered. Not for use in tasks.
+    type: str
 attributes:
   check_mode:
     support: full
@@ -311,7 +319,7 @@ def main() -> None:
     spec = {
         **ARGUMENT_SPEC,
         # the action plugin asks for live objects first, because templates are rendered with them
-        "_live_only": {"type": "bool", "default": False},
+        "_live_only": {"type": "bool"},
         # one text for all rendered objects is hidden as a whole, not word by word in every message
         "_packed": {"type": "str", "no_log": True},
     }

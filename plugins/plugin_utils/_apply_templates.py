@@ -31,7 +31,7 @@ class Renderer:
 
     def __init__(self, action: Any, task_vars: dict[str, Any], live: dict[str, Any]) -> None:
         self._action = action
-        self._variables = {**task_vars, "live": live if TRUST else _unsafe(live)}
+        self._variables = {**task_vars, "live": live if TRUST is not None else _unsafe(live)}
 
     def render(self, names: list[str]) -> list[tuple[dict[str, Any], str]]:
         """Return the objects in all templates with the template that each came from. Raises InputError."""
@@ -53,7 +53,7 @@ class Renderer:
             searchpath=self._search_path(path), available_variables=variables, **_environment()
         )
         try:
-            if TRUST:
+            if TRUST is not None:
                 return templar.template(TRUST(text), escape_backslashes=False)
             return templar.do_template(text, preserve_trailing_newlines=True, escape_backslashes=False)
         # filters and lookups raise whatever they like, and all of it is the template's fault
@@ -77,7 +77,7 @@ class Renderer:
 
 
 def _environment() -> dict[str, Any]:
-    if TRUST:
+    if TRUST is not None:
         return {}
     # the native environment of older cores would turn the text into Python objects
     return {"environment_class": ansible_template.AnsibleEnvironment}
