@@ -9,14 +9,13 @@ This module is private to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
-try:
+# it comes with the kubernetes client, whose absence the plugins report
+with contextlib.suppress(ImportError):
     import yaml
-except ImportError:
-    # it comes with the kubernetes client, whose absence the plugins report
-    pass
 
 from ansible_collections.homeport.registry.plugins.module_utils._apply_changed import own_entry
 from ansible_collections.homeport.registry.plugins.module_utils._apply_objects import Reference

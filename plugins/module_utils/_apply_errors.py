@@ -18,6 +18,7 @@ _FORBIDDEN = re.compile(
     r'User "(?P<user>[^"]*)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]*)" in API group "(?P<group>[^"]*)"'
     r'(?: in the namespace "(?P<namespace>[^"]*)")?'
 )
+_TERMINATED = re.compile(r"namespace (?P<namespace>\S+) is being terminated")
 _OWNER = re.compile(r'conflict with "(?P<owner>[^"]*)"')
 _UNDECLARED = re.compile(r"(?P<field>\.[\w.\[\]\"=:/-]+): field not declared in schema")
 _UNKNOWN = re.compile(r'unknown field "(?P<field>[^"]+)"')
@@ -64,11 +65,9 @@ def explain(error: ApiError, kind: str = "", api_version: str = "") -> str:
 def _explain_forbidden(error: ApiError) -> str:
     for cause in error.causes:
         if cause.get("reason") == "NamespaceTerminating":
-            return (
-                f"namespace {cause.get('field') or ''} is being deleted; wait until it is gone and run again".replace(
-                    "  ", " "
-                )
-            )
+            named = _TERMINATED.search(cause.get("message", ""))
+            which = f"namespace {named['namespace']}" if named else "the namespace"
+            return f"{which} is being deleted; wait until it is gone and run again"
     match = _FORBIDDEN.search(error.message)
     if not match:
         return f"forbidden: {error.message}"

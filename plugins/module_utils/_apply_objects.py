@@ -175,10 +175,13 @@ def check(document: dict[str, Any], source: str) -> tuple[str, str, str]:
     metadata = document.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     for field, value in (("apiVersion", api_version), ("kind", kind), ("metadata.name", name)):
-        if not isinstance(value, str) or not value:
-            hint = "; generateName cannot be applied twice" if field == "metadata.name" and metadata else ""
-            known = f"{kind} " if field != "kind" and isinstance(kind, str) else ""
-            raise InputError(f"{source}: the object {known}has no {field}{hint}")
+        if isinstance(value, str) and value:
+            continue
+        named = f"{kind} " if field != "kind" and isinstance(kind, str) else ""
+        if value:
+            raise InputError(f"{source}: the object {named}has a {field} that is not text; quote it")
+        hint = "; generateName cannot be applied twice" if "generateName" in (metadata or ()) else ""
+        raise InputError(f"{source}: the object {named}has no {field}{hint}")
     return str(api_version), str(kind), str(name)
 
 

@@ -81,15 +81,15 @@ def test_templates_live_check_diff_and_repeat(playbook: Playbook, kubectl: Kubec
 def test_secrets_stay_out_of_the_output(playbook: Playbook, keywords: dict[str, Any]) -> None:
     word = "correct-horse-battery"
     text = "{apiVersion: v1, kind: Secret, metadata: {name: s}, stringData: {password: '{{ word }}'}}\n"
-    options = {"templates": [playbook.template("s.yml.j2", text)]}
+    templates = [playbook.template("s.yml.j2", text)]
     variables = {**keywords, "vars": {"word": word}}
     for name in ("created", "unchanged"):
-        result = playbook("-vvv", "--diff", keywords=variables, **options)
+        result = playbook("-vvv", "--diff", keywords=variables, templates=templates)
         assert actions(result) == {"Secret/s": name}
         assert word not in result["output"]
         assert word not in json.dumps(result)
     broken = {**keywords, "vars": {"word": "'" + word}}
-    result = playbook("-vvv", "--diff", keywords=broken, **options)
+    result = playbook("-vvv", "--diff", keywords=broken, templates=templates)
     assert result["failed"]
     assert word not in result["output"]
 

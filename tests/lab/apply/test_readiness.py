@@ -207,9 +207,11 @@ def test_ready_is_reported_within_milliseconds(apply: Applier, kubectl: Kubectl)
 
 def test_absent_takes_pods_along_before_the_config(apply: Applier, kubectl: Kubectl) -> None:
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "config"}, "data": {"a": "1"}}
-    apply(running(), claim(), config, wait=True, wait_timeout=60)
-    options = {"state": "absent", "wait": True, "wait_timeout": 60}
-    result = apply(running(), claim(), config, delete_protected=["PersistentVolumeClaim/data"], **options)
+    documents = [running(), claim(), config]
+    apply(*documents, wait=True, wait_timeout=60)
+    result = apply(
+        *documents, state="absent", wait=True, wait_timeout=60, delete_protected=["PersistentVolumeClaim/data"]
+    )
     assert set(actions(result).values()) == {"deleted"}
     assert kubectl("get", "pods,replicasets,persistentvolumeclaims", "--output=name") == ""
 

@@ -98,7 +98,7 @@ def test_namespace_that_is_being_deleted(apply: Applier, kubectl: Kubectl) -> No
     kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
     try:
         error = apply.fails(config_map())
-        assert "is being deleted; wait until it is gone and run again" in error.message
+        assert f"namespace {kubectl.namespace} is being deleted; wait until it is gone and run again" in error.message
     finally:
         kubectl("patch", "configmap", "held", "--type=json", '--patch=[{"op":"remove","path":"/metadata/finalizers"}]')
 

@@ -25,6 +25,7 @@ def test_no_op_writes_nothing_and_costs_one_request_an_object(relay: Relay, rela
     assert not result["changed"]
     assert Counter(seen.method for seen in relay.seen) == {"GET": 1, "PATCH": 3}
     assert result["requests"] == 4
+    assert 0 < result["duration"] < 10
     assert all(seen.path.endswith("/homeport-record") for seen in relay.seen if seen.method == "GET")
 
 
