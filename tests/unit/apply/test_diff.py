@@ -42,8 +42,8 @@ def test_project(value: Any, fields: dict[str, Any], expected: Any) -> None:
 
 
 def test_merge_fields() -> None:
-    one = {"f:a": {"f:b": {}}, "f:c": {}}
-    other = {"f:a": {"f:d": {}}}
+    one: dict[str, Any] = {"f:a": {"f:b": {}}, "f:c": {}}
+    other: dict[str, Any] = {"f:a": {"f:d": {}}}
     assert diff.merge_fields(one, other) == {"f:a": {"f:b": {}, "f:d": {}}, "f:c": {}}
     assert one == {"f:a": {"f:b": {}}, "f:c": {}}
 

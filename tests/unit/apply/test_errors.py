@@ -81,7 +81,7 @@ KEEP = "Keep the old value, or delete the object first"
         ),
         (
             refusal(422, causes=[cause("spec", "Forbidden: spec is immutable after creation")]),
-            f"invalid: spec cannot be changed on an existing object (Forbidden: spec is immutable after creation). "
+            "invalid: spec cannot be changed on an existing object (Forbidden: spec is immutable after creation). "
             + KEEP,
         ),
         (
