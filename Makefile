@@ -7,7 +7,7 @@ IN_VENV := $(PYTHON) -m tools.venv run python -m
 STAGES := $(IN_VENV) tools.stages
 
 .DEFAULT_GOAL := help
-.PHONY: help venv manifest readme lint unit lab lab-status lab-tests molecule demo test faults bench clean
+.PHONY: help venv manifest readme lint unit cores lab lab-status lab-tests molecule demo test faults bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ lint: ## Run every static gate on the built and installed collection
 
 unit: ## Run the unit and contract tests on the built and installed collection
 	@$(STAGES) unit
+
+cores: ## Run sanity and unit tests on the other releases of ansible-core (requirements/cores.txt)
+	@$(STAGES) cores
 
 lab: ## Bring the Kubernetes lab up, or find it up
 	@$(STAGES) lab

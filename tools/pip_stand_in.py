@@ -51,3 +51,7 @@ def ensure(home: Path | None = None) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(STAND_IN, encoding="utf-8")
     return path
+
+
+if __name__ == "__main__":
+    ensure()

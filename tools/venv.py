@@ -66,33 +66,36 @@ def ensure_program(program: str, package: str) -> None:
         apt_install(package)
 
 
-def _create(target: Path) -> None:
-    if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
-        apt_install("python3-venv")
-    if target.exists():
-        shutil.rmtree(target)
-    print(f"making {target} (about two minutes, once)", file=sys.stderr, flush=True)
-    subprocess.run([sys.executable, "-m", "venv", str(target)], check=True, stdout=sys.stderr)
-    pip = [str(target / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    for path in requirement_files()[:-1]:
-        pip += ["-r", str(path)]
-    subprocess.run([*pip, "-c", str(requirement_files()[-1])], check=True, stdout=sys.stderr)
-    (target / "complete").touch()
-
-
-def ensure() -> Path:
-    """Return the environment's folder, made complete if it was not.
+def make(target: Path, python: str, *pip_arguments: str) -> Path:
+    """Return the virtual environment in the folder, made with pip's arguments unless it is complete.
 
     Raises BootstrapError or subprocess.CalledProcessError when it cannot be made.
     """
-    target = venv_dir()
-    if not (target / "complete").exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with open(target.with_suffix(".lock"), "w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (target / "complete").exists():
-                _create(target)
+    done = target / "complete"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target.with_suffix(".lock"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if done.exists():
+            return target
+        if target.exists():
+            shutil.rmtree(target)
+        print(f"making {target} (about two minutes, once)", file=sys.stderr, flush=True)
+        subprocess.run([python, "-m", "venv", str(target)], check=True, stdout=sys.stderr)
+        pip = [str(target / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *pip_arguments], check=True, stdout=sys.stderr)
+        done.touch()
     return target
+
+
+def ensure() -> Path:
+    """Return the folder of the environment with the pinned requirements, made complete if it was not."""
+    target = venv_dir()
+    if (target / "complete").exists():
+        return target
+    if importlib.util.find_spec("ensurepip") is None:
+        apt_install("python3-venv")
+    *wanted, constraints = requirement_files()
+    return make(target, sys.executable, *(f"-r{path}" for path in wanted), f"-c{constraints}")
 
 
 def environment(folder: Path) -> dict[str, str]:
