@@ -85,7 +85,7 @@ class Desired(Reference):
         return annotations.get(PRUNE_ANNOTATION) == "disabled"
 
 
-class _Loader(_BASE):  # type: ignore[misc]  # the C parser is optional
+class _Loader(_BASE):
     """YAML as Kubernetes reads it: no dates, and a key that comes twice is a mistake."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
