@@ -64,10 +64,15 @@ def kind(engine: Engine, *arguments: str, timeout: float = 600) -> None:
     shell.logged([str(layout.BIN / "kind"), *arguments], LOG, env=engine.environment(), timeout=timeout)
 
 
-def export_kubeconfig(engine: Engine) -> None:
-    """Write this checkout's kubeconfig for the running cluster."""
+def export_kubeconfig(engine: Engine) -> bool:
+    """Write this checkout's kubeconfig for the running cluster; tell whether the cluster had one to give."""
     layout.STATE.mkdir(exist_ok=True)
-    kind(engine, "export", "kubeconfig", "--name", layout.CLUSTER, "--kubeconfig", str(layout.KUBECONFIG))
+    try:
+        kind(engine, "export", "kubeconfig", "--name", layout.CLUSTER, "--kubeconfig", str(layout.KUBECONFIG))
+    except LabError:
+        # Killed before kubeadm wrote its credentials: half-made, and so to be made anew.
+        return False
+    return True
 
 
 def create(engine: Engine, recipe: Recipe) -> str:

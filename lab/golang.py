@@ -61,6 +61,11 @@ def _fallback() -> Path:
     return go
 
 
+def compiler_cache() -> Path:
+    """Return where Go keeps what it has compiled."""
+    return layout.cache() / "go-build"
+
+
 def build_environment() -> dict[str, str]:
     """Return what every Go build runs with; the module proxy stays the user's choice."""
     return {
@@ -68,7 +73,7 @@ def build_environment() -> dict[str, str]:
         "GOTOOLCHAIN": "local",
         "GOFLAGS": "-buildvcs=false",
         "GOWORK": "off",
-        "GOCACHE": str(layout.cache() / "go-build"),
+        "GOCACHE": str(compiler_cache()),
         "GOMODCACHE": str(layout.cache() / "go-mod"),
     }
 
@@ -123,6 +128,12 @@ def build(family: Family) -> str:
     shutil.rmtree(home, ignore_errors=True)
     partial.rename(home)
     return "built"
+
+
+def forget_compiled() -> str:
+    """Remove Go's compiler cache: it is larger than all the rest, and the programs are kept by content."""
+    shutil.rmtree(compiler_cache(), ignore_errors=True)
+    return "removed"
 
 
 def _settle(directory: Path, name: str, package: str) -> None:

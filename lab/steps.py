@@ -31,6 +31,7 @@ def build_steps(engine: Engine, column: Kubernetes) -> list[Step]:
     return [
         *([Step("Go toolchain", _toolchain)] if is_cold(column) else []),
         *(_family_step(family) for family in components.families(column)),
+        *([Step("Compiler cache, no longer needed", golang.forget_compiled)] if is_cold(column) else []),
         Step("Debian packages", lambda: packages.install({**packages.BUILD, **packages.NETWORK})),
         Step("Tools in .lab/bin", lambda: tools.link(tools.built(column))),
         Step("Debian base image", lambda: debian.build(engine)),
@@ -92,8 +93,7 @@ def is_reusable(engine: Engine, chosen: str, column: Kubernetes) -> bool:
     if (chosen == "build" and is_cold(column)) or not cluster.is_running(engine):
         return False
     tools.link(tools.built(column) if chosen == "build" else {**tools.taken(column), **tools.common()})
-    cluster.export_kubeconfig(engine)
-    return cluster.marker().get("key") == flavour.recipe(chosen, column).key
+    return cluster.export_kubeconfig(engine) and cluster.marker().get("key") == flavour.recipe(chosen, column).key
 
 
 def reuse_steps(engine: Engine, chosen: str) -> list[Step]:

@@ -18,6 +18,7 @@ from lab.errors import LabError
 from lab.progress import Step
 
 COLUMN = versions.kubernetes("1.36")
+EXPORT = cluster.export_kubeconfig
 RECIPE = Recipe("build", "1.36", "homeport.lab/node:v1", Path("x"), Path("y"), "key-1")
 
 
@@ -57,7 +58,7 @@ def finished(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "is_cold", lambda column: False)
     monkeypatch.setattr(tools, "built", lambda column: {})
     monkeypatch.setattr(tools, "link", lambda programs: "linked")
-    monkeypatch.setattr(cluster, "export_kubeconfig", lambda engine: None)
+    monkeypatch.setattr(cluster, "export_kubeconfig", lambda engine: True)
     monkeypatch.setattr(steps.flavour, "recipe", lambda chosen, column: RECIPE)
     monkeypatch.setattr(kubectl, "read", lambda *words: {"data": {"key": "key-1"}})
 
@@ -75,6 +76,14 @@ class TestReuse:
 
     def test_half_made_or_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kubectl, "read", lambda *words: None)
+        assert not steps.is_reusable(OWN, "build", COLUMN)
+
+    def test_killed_before_it_had_credentials(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*words: object, **options: object) -> None:
+            raise LabError("cat: /etc/kubernetes/admin.conf: No such file or directory")
+
+        monkeypatch.setattr(cluster, "export_kubeconfig", EXPORT)
+        monkeypatch.setattr(cluster, "kind", fail)
         assert not steps.is_reusable(OWN, "build", COLUMN)
 
     def test_with_a_dead_node(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,16 @@ def test_what_is_built_is_not_built_again(compiler: Path) -> None:
     assert (compiler.parent / "runs").read_text() == "run\n"
 
 
+def test_programs_outlive_the_compiler_cache(compiler: Path) -> None:
+    compiler.write_text("etcd")
+    golang.build(ETCD)
+    compiled = Path(golang.build_environment()["GOCACHE"])
+    compiled.mkdir(parents=True)
+    golang.forget_compiled()
+    assert not compiled.exists()
+    assert golang.build(ETCD) == "cached"
+
+
 def test_a_failed_build_leaves_nothing_that_looks_built(compiler: Path) -> None:
     compiler.write_text("etcd fail")
     with pytest.raises(LabError, match=r"failed \(3\).*\n  log: "):
