@@ -13,7 +13,7 @@ from pathlib import Path
 
 from testinfra.backend.base import CommandResult
 
-from tests.verify.cluster import SOON, Cluster
+from tests.verify.cluster import SOON, Cluster, eventually
 from tests.verify.oci import Layout
 from tests.verify.registry import Account, Registry
 
@@ -72,6 +72,22 @@ class Client:
         lines = blocks[-1][blocks[-1].index("HTTP/") :].splitlines()
         headers = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
         return Answer(int(lines[0].split()[1]), {key.lower(): value for key, value in headers.items()}, done.stdout)
+
+    def wait_open(self, *, seconds: float = 20) -> None:
+        """Wait until reader and writer ask for a password.
+
+        A Service leads to a new pod only some moments after that is ready. Until then no request may hang.
+        """
+
+        def open_now() -> bool:
+            answers = [
+                self.http("/v2/", "--max-time", "8"),
+                self.http("/v2/any/blobs/uploads/", "-X", "POST", "--max-time", "8"),
+            ]
+            assert all(answer.status in (401, 503) or "refused" in answer.body for answer in answers), answers
+            return all(answer.status == 401 for answer in answers)
+
+        eventually(open_now, "both parts of the registry ask for a password", seconds=seconds)
 
     def put(self, layout: Layout) -> str:
         """Copy a layout into the pod and return its name for skopeo."""

@@ -25,6 +25,10 @@ from tests.verify.registry import Account, Registry
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def _namespace() -> str:
+    return f"molecule-{os.environ.get('MOLECULE_SCENARIO_NAME', 'default')}"
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
     """Return the cluster: the lab, or the one that HOMEPORT_KUBECONFIG names."""
@@ -43,7 +47,7 @@ def cluster() -> Cluster:
 @pytest.fixture(scope="session")
 def registry(cluster: Cluster) -> Registry:
     """Return the registry of the running scenario."""
-    return Registry(cluster, "depot", f"molecule-{os.environ.get('MOLECULE_SCENARIO_NAME', 'default')}")
+    return Registry(cluster, "depot", _namespace())
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +68,9 @@ def clients(cluster: Cluster, registry: Registry) -> str:
 @pytest.fixture(scope="session")
 def client(cluster: Cluster, clients: str, registry: Registry) -> Client:
     """Return a client as any pod may be."""
-    return Client(cluster, clients, "client", registry)
+    pod = Client(cluster, clients, "client", registry)
+    pod.wait_open(seconds=60)
+    return pod
 
 
 @pytest.fixture(scope="session")
@@ -94,3 +100,17 @@ def writer(account: Callable[[str], Account]) -> Account:
 def reader(account: Callable[[str], Account]) -> Account:
     """Return an account that may pull only."""
     return account("puller")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Show what runs in the registry's namespace when a test failed: molecule removes it next."""
+    own = os.environ.get("HOMEPORT_KUBECONFIG") or os.environ.get("KUBECONFIG")
+    if exitstatus != pytest.ExitCode.TESTS_FAILED or not own:
+        return
+    print("\n")
+    for what in (
+        ("pods", "-o", "wide"),
+        ("deployments,configmaps,leases,pvc",),
+        ("events", "--sort-by=.lastTimestamp"),
+    ):
+        print(Cluster(own).kubectl("-n", _namespace(), "get", *what, check=False))

@@ -30,14 +30,19 @@ def _digest(body: bytes) -> str:
 class Layout:
     """An OCI layout with one tagged manifest.
 
-    digest: of the tagged manifest or index. digests: of every blob in it. archive: the layout as a plain tar.
+    digest: of the tagged manifest or index. sizes: of every blob in it, by digest. archive: the layout as a plain tar.
     """
 
     tag: str
     digest: str
     media_type: str
-    digests: frozenset[str]
+    sizes: dict[str, int]
     archive: bytes = dataclasses.field(repr=False)
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """Return the digests of all blobs."""
+        return frozenset(self.sizes)
 
 
 class _Builder:
@@ -60,7 +65,13 @@ class _Builder:
         files = {f"blobs/sha256/{digest.split(':')[1]}": body for digest, body in self.blobs.items()}
         files["oci-layout"] = b'{"imageLayoutVersion":"1.0.0"}'
         files["index.json"] = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [named]}).encode()
-        return Layout(tag, top["digest"], top["mediaType"], frozenset(self.blobs), _tar(files))
+        return Layout(
+            tag,
+            top["digest"],
+            top["mediaType"],
+            {digest: len(body) for digest, body in self.blobs.items()},
+            _tar(files),
+        )
 
 
 def _tar(files: dict[str, bytes]) -> bytes:

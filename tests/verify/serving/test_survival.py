@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import time
-
 from tests.verify import oci
 from tests.verify.clients import WORK, Client, PullLoop
 from tests.verify.registry import Account, Registry
@@ -13,33 +11,41 @@ from tests.verify.registry import Account, Registry
 
 def test_rolling_restart_fails_no_pull(registry: Registry, client: Client, writer: Account, reader: Account) -> None:
     """Every front pod is replaced while a client pulls without a pause."""
-    layout = oci.image("restart", layers=1, size=1048576)
+    layout = oci.image("restart", layers=1, size=16 << 20)
     done = client.push(client.put(layout), "survival/restart:1", writer)
     assert done.rc == 0, done.stderr
     base = f"http://{registry.host}/v2/survival/restart"
-    blob = sorted(layout.digests - {layout.digest})[0]
+    blob = next(digest for digest, size in layout.sizes.items() if size > 1 << 20)
+    small = next(digest for digest, size in layout.sizes.items() if size < 1024 and digest != layout.digest)
+    # A slow client that is in the middle of a download has its time to finish it.
+    slow = client.start('curl -sS --limit-rate 1M -u "$1" "$2" | sha256sum', str(reader), f"{base}/blobs/{blob}")
     before = registry.pods("front")
-    pulling = PullLoop(client, reader, f"{base}/manifests/{layout.digest}", f"{base}/blobs/{blob}")
+    pulling = PullLoop(client, reader, f"{base}/manifests/{layout.digest}", f"{base}/blobs/{small}")
     with pulling:
         registry.kubectl("rollout", "restart", f"deployment/{registry.name}")
         registry.wait_ready(registry.name)
         # The last pod of the old kind is still draining when the roll-out is complete.
         registry.kubectl("wait", "pod", *before, "--for=delete", "--timeout=90s")
+    output, _unused = slow.communicate(timeout=60)
+    assert output.split()[0] == blob[7:]
     assert pulling.failures == []
     assert pulling.count > 50
     assert not set(before) & set(registry.pods("front"))
+    assert registry.find("items[?reason=='FailedPreStopHook'].message", "events") == []
 
 
 def test_images_survive_all_pods(registry: Registry, client: Client, writer: Account, reader: Account) -> None:
     """The store is on the volume and nowhere else."""
     layout = oci.image("survivor")
+    client.script('rm -rf "$1"', f"{WORK}/survivor")
     done = client.push(client.put(layout), "survival/image:1", writer)
     assert done.rc == 0, done.stderr
     before = registry.find("items[].metadata.name", "pods")
     registry.kubectl("delete", "pod", "--all", "--grace-period=1")
     registry.wait_ready()
+    client.wait_open()
     assert not set(before) & set(registry.find("items[].metadata.name", "pods"))
-    folder = f"{WORK}/survivor-{int(time.time())}"
+    folder = f"{WORK}/survivor"
     pulled = client.pull("survival/image:1", f"oci:{folder}:1", reader)
     assert pulled.rc == 0, pulled.stderr
     assert client.digests(folder) == layout.digests
