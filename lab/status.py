@@ -30,7 +30,10 @@ def report() -> Report:
     if not found:
         return Report([*lines, "cluster     none"], ready=False)
     lines += [f"container   {name}: {state}" for name, state in sorted(found.items())]
-    mark = cluster.marker() if layout.KUBECONFIG.exists() else {}
+    if not layout.KUBECONFIG.exists():
+        why = "not known to this checkout; python3 -m lab up takes it over, or makes it anew"
+        return Report([*lines, f"cluster     {why}"], ready=False)
+    mark = cluster.marker()
     if not mark:
         why = "unfinished or not answering; python3 -m lab up makes it anew"
         return Report([*lines, f"cluster     {why}"], ready=False)
