@@ -158,15 +158,22 @@ def plain(value: Any) -> Any:
         return float(value)
     if isinstance(value, (datetime.date, datetime.datetime)):
         return value.isoformat()
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+    # a vaulted text of ansible-core before 2.19 is a sequence of characters
+    vaulted = getattr(value, "__ENCRYPTED__", False)
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) and not vaulted:
         return [plain(item) for item in value]
-    return str(value)
+    return plain_text(value)
+
+
+def plain_text(value: Any) -> str:
+    """Return the text itself: str() of Ansible's own text types gives the same type back."""
+    return str.__str__(value if isinstance(value, str) else str(value))
 
 
 def _key_text(key: Any) -> str:
     if isinstance(key, bool):
         return "true" if key else "false"
-    return str(key)
+    return plain_text(key)
 
 
 def check(document: dict[str, Any], source: str) -> tuple[str, str, str]:
@@ -263,4 +270,4 @@ def secret_texts(items: Iterable[Desired]) -> list[str]:
                 texts.add(base64.b64decode(value, validate=True).decode())
             except ValueError:
                 continue
-    return sorted((text for text in texts if len(text) > 3), key=len, reverse=True)
+    return sorted((text for text in texts if len(text) > 3), key=lambda text: (-len(text), text))

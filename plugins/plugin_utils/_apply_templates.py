@@ -20,7 +20,12 @@ from ansible.template import generate_ansible_template_vars
 from jinja2 import TemplateSyntaxError
 
 from ansible_collections.homeport.registry.plugins.module_utils._apply_errors import InputError
-from ansible_collections.homeport.registry.plugins.module_utils._apply_objects import expand, parse_text, plain
+from ansible_collections.homeport.registry.plugins.module_utils._apply_objects import (
+    expand,
+    parse_text,
+    plain,
+    plain_text,
+)
 
 # ansible-core 2.19 trusts text explicitly; before that every text is a template until it is marked unsafe
 TRUST = getattr(ansible_template, "trust_as_template", None)
@@ -38,7 +43,7 @@ class Renderer:
         documents: list[tuple[dict[str, Any], str]] = []
         for name in names:
             content = self._render_one(name)
-            found = parse_text(str(content), name) if isinstance(content, str) else expand(plain(content), name)
+            found = parse_text(plain_text(content), name) if isinstance(content, str) else expand(plain(content), name)
             documents += [(document, name) for document in found]
         return documents
 

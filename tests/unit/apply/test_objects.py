@@ -74,7 +74,18 @@ def test_broken_texts_show_no_values(text: str, message: str) -> None:
 
 def test_plain_types() -> None:
     class Text(str):
-        """Like the tagged types of Ansible."""
+        """Like the text types of Ansible, which survive str()."""
+
+        def __str__(self) -> str:
+            return self
+
+    class Vaulted(list):
+        """Like a vaulted text of ansible-core before 2.19."""
+
+        __ENCRYPTED__ = True
+
+        def __str__(self) -> str:
+            return "decrypted"
 
     moment = datetime.datetime(2030, 1, 1, tzinfo=datetime.timezone.utc)
     value = {Text("a"): (Text("b"), 1, 2.5, True, None), 8080: moment, True: [datetime.date(2030, 1, 1)]}
@@ -82,6 +93,7 @@ def test_plain_types() -> None:
     assert found == {"a": ["b", 1, 2.5, True, None], "8080": "2030-01-01T00:00:00+00:00", "true": ["2030-01-01"]}
     assert type(next(iter(found))) is str
     assert type(found["a"][0]) is str
+    assert objects.plain(Vaulted("xyz")) == "decrypted"
     json.dumps(found)
 
 
@@ -169,7 +181,7 @@ def test_every_form_of_a_secret_value_is_known() -> None:
         "data": {"k": base64.b64encode(b"\xff\xfe\xfd").decode()},
     }
     texts = objects.secret_texts(resolve(secret, binary, CONFIG))
-    assert texts == ["cGFzc3dvcmQ=", "password", "eA==", "//79"]
+    assert texts == ["cGFzc3dvcmQ=", "password", "//79", "eA=="]
 
 
 def test_prune_annotation() -> None:
