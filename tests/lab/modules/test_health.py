@@ -257,6 +257,8 @@ def test_certificates_that_are_not_trusted(health, start, authority, name, days,
     options = {"ca_cert": str(authority.ca_file)} if with_ca else {}
     result = health(server.url, **options)
     assert re.search(saying, result["problems"][0]["got"])
+    # It is said once; nothing else is tried.
+    assert len(result["problems"]) == 1
     assert result["tls"]["trusted"] is False
     # What the server showed is there all the same.
     assert result["tls"]["chain"][0]["names"] == [name]

@@ -19,6 +19,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_errors
     HttpError,
     NotFoundError,
     ProtocolError,
+    TlsError,
     UnreachableError,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_http import Body
@@ -136,6 +137,14 @@ def test_a_missing_location(server, session):
     server.replies(Reply(202))
     with pytest.raises(ProtocolError, match="does not say where to go on"):
         upload.start_upload(session, "a")
+
+
+def test_an_upload_does_not_leave_encryption(server, session, transport):
+    server.replies(Reply(202))
+    with transport.request("POST", server.url) as response:
+        response.url = "https://registry.example.com/v2/a/blobs/uploads/"
+        with pytest.raises(TlsError, match="not encrypted"):
+            session.resolve("start an upload", response, "http://registry.example.com/v2/a/blobs/uploads/id")
 
 
 class UploadServer:

@@ -9,12 +9,14 @@ import io
 import socket
 import threading
 import time
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     ProtocolError,
+    TlsError,
     UnreachableError,
     UnsafeRequestError,
 )
@@ -187,6 +189,20 @@ def test_credentials_do_not_come_back_after_a_detour(server, other_server, trans
     other_server.replies(Reply(302, b"", {"Location": server.url + "/end"}))
     get(transport, server.url + "/start", headers={"Authorization": "Basic eDp5"})
     assert [request.headers.get("authorization") for request in server.requests] == ["Basic eDp5", None]
+
+
+def test_a_redirect_does_not_leave_encryption(transport, monkeypatch):
+    asked = []
+
+    def exchange(method, url, *more):
+        asked.append(url)
+        headers = {"Location": "http://127.0.0.1:1/stored"}
+        return types.SimpleNamespace(status=302, headers=headers, close=lambda: None)
+
+    monkeypatch.setattr(transport, "_exchange", exchange)
+    with pytest.raises(TlsError, match="not encrypted"):
+        transport.request("GET", "https://127.0.0.1:1/v2/")
+    assert asked == ["https://127.0.0.1:1/v2/"]
 
 
 def test_redirects_are_bounded(server, transport):
