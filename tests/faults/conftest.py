@@ -4,6 +4,28 @@
 
 from __future__ import annotations
 
-from tests.verify.fixtures import account, client, clients, cluster, playbooks, reader, registry, scraper, writer
+from tests.verify.fixtures import (
+    account,
+    client,
+    clients,
+    cluster,
+    playbooks,
+    pytest_sessionfinish,
+    reader,
+    registry,
+    scraper,
+    writer,
+)
 
-__all__ = ["account", "client", "clients", "cluster", "playbooks", "reader", "registry", "scraper", "writer"]
+__all__ = [
+    "account",
+    "client",
+    "clients",
+    "cluster",
+    "playbooks",
+    "pytest_sessionfinish",
+    "reader",
+    "registry",
+    "scraper",
+    "writer",
+]
