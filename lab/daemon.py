@@ -111,10 +111,20 @@ def stop() -> str:
     return "not running" if engine is None else "stopped"
 
 
+def containers() -> list[str]:
+    """Return the ids of the containers that the engine's runtime files tell of."""
+    tasks = (EXEC_ROOT / "containerd" / "daemon").glob("io.containerd.runtime.*/moby/*")
+    return sorted(path.name for path in tasks)
+
+
 def sweep() -> None:
     """End leftovers of a killed engine and remove its runtime files."""
+    # Listed first: what ends the container's supervisor also removes the files.
+    orphans = containers()
     for leftover in processes.running(PROGRAMS, f"{layout.RUN}/"):
         processes.end(leftover, patience=5)
+    # A node's processes outlive both the engine and the supervisor, and keep its address.
+    processes.kill_containers(orphans)
     scratch.unmount_below(layout.RUN)
     for path in (EXEC_ROOT, layout.RUN):
         shutil.rmtree(path, ignore_errors=True)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -34,6 +35,33 @@ def running(programs: Collection[str], marker: str, proc: Path = PROC) -> list[i
         if any(word.startswith(marker) or f"={marker}" in word for word in words[1:]):
             found.append(int(entry.name))
     return sorted(found)
+
+
+def in_containers(ids: Collection[str], proc: Path = PROC) -> list[int]:
+    """Return the ids of processes that live in the control groups of the containers ``ids``."""
+    found = []
+    for entry in proc.iterdir():
+        if entry.name.isdigit():
+            try:
+                groups = (entry / "cgroup").read_text()
+            except OSError:
+                continue
+            if any(container in groups for container in ids):
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+def kill_containers(ids: Collection[str], patience: float = 10) -> None:
+    """Kill all processes of the containers ``ids``, and those they start meanwhile."""
+    limit = time.monotonic() + patience
+    while time.monotonic() < limit:
+        left = in_containers(ids)
+        if not left:
+            return
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
 
 
 def recorded(pidfile: Path, program: str, proc: Path = PROC) -> int | None:

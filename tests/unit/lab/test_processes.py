@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import daemon, processes, scratch
+from lab import daemon, layout, processes, scratch
 
 
 def process(proc: Path, pid: int, *words: str) -> None:
@@ -38,6 +38,44 @@ def test_only_the_engines_own_processes_are_swept(tmp_path: Path) -> None:
     process(proc, 23, "tail", "-f", "/run/homeport-lab/log")
     process(proc, 24)
     assert processes.running(daemon.PROGRAMS, "/run/homeport-lab/", proc) == [20, 21]
+
+
+def test_processes_in_the_engines_containers_are_found_at_any_depth(tmp_path: Path) -> None:
+    proc = tmp_path / "proc"
+    ours, other = "a" * 64, "b" * 64
+    for pid, group in (
+        (30, f"/docker/{ours}"),
+        (31, f"/docker/{ours}/kubelet/pod1"),
+        (32, f"/docker/{other}"),
+        (33, "/"),
+    ):
+        process(proc, pid, "init")
+        (proc / str(pid) / "cgroup").write_text(f"4:memory:{group}\n1:name=systemd:/\n")
+    process(proc, 34, "gone")
+    assert processes.in_containers([ours], proc) == [30, 31]
+    assert processes.in_containers([], proc) == []
+
+
+def test_the_engines_containers_are_known_by_its_runtime_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon, "EXEC_ROOT", tmp_path)
+    tasks = tmp_path / "containerd" / "daemon" / "io.containerd.runtime.v2.task" / "moby"
+    (tasks / ("c" * 64)).mkdir(parents=True)
+    assert daemon.containers() == ["c" * 64]
+
+
+def test_a_sweep_ends_what_runs_in_containers_whose_engine_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An init that outlives its engine keeps its network address, and a new node may be given the same."""
+    monkeypatch.setattr(layout, "RUN", tmp_path)
+    monkeypatch.setattr(daemon, "EXEC_ROOT", tmp_path / "exec")
+    monkeypatch.setattr(daemon, "containers", lambda: ["d" * 64])
+    with subprocess.Popen(["sleep", "60"]) as init:
+        monkeypatch.setattr(
+            processes, "in_containers", lambda ids: [init.pid] if ids == ["d" * 64] and init.poll() is None else []
+        )
+        daemon.sweep()
+        assert init.wait(5) == -9
 
 
 @pytest.mark.parametrize("stubborn", [False, True])
