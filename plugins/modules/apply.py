@@ -125,7 +125,8 @@ options:
     default: 12
   _live_only:
     description:
-      - Set by the action plugin where the connection is not local, to read O(live) before it renders. Not for use in tasks.
+      - Set by the action plugin where the connection is not local, to read O(live) before it renders.
+        Not for use in tasks.
     type: bool
   _packed:
     description:
