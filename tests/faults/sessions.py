@@ -7,6 +7,7 @@ from __future__ import annotations
 import subprocess
 
 from tests.verify.clients import Answer, Client
+from tests.verify.cluster import eventually
 from tests.verify.registry import Account
 
 OCTETS = ("-H", "Content-Type: application/octet-stream")
@@ -18,12 +19,23 @@ class Session:
     def __init__(self, client: Client, account: Account, repository: str) -> None:
         """Start a session."""
         self.client, self.account, self.repository = client, account, repository
-        started = client.http(f"/v2/{repository}/blobs/uploads/", "-X", "POST", account=account)
+        started = self._ask(f"/v2/{repository}/blobs/uploads/", "-X", "POST")
         assert started.status == 202, started
         self.location = started.headers["location"]
 
+    def _ask(self, path: str, *options: str) -> Answer:
+        """Return the answer, asking again as long as the gate says so: a restarted writer comes and goes once more."""
+        answers: list[Answer] = []
+
+        def told() -> bool:
+            answers.append(self.client.http(path, *options, account=self.account))
+            return answers[-1].status != 503
+
+        eventually(told, f"{path} is not refused with 503", seconds=30)
+        return answers[-1]
+
     def _step(self, *options: str, query: str = "") -> Answer:
-        answer = self.client.http(self.location + query, *options, account=self.account)
+        answer = self._ask(self.location + query, *options)
         self.location = answer.headers.get("location", self.location)
         return answer
 

@@ -31,7 +31,9 @@ def test_rolling_restart_fails_no_pull(registry: Registry, client: Client, write
     assert pulling.failures == []
     assert pulling.count > 50
     assert not set(before) & set(registry.pods("front"))
-    assert registry.find("items[?reason=='FailedPreStopHook'].message", "events") == []
+    # Pods that other tests tore away fail their hook too; these were let go in order.
+    failed_hooks = registry.find("items[?reason=='FailedPreStopHook'].involvedObject.name", "events")
+    assert not set(failed_hooks) & set(before)
 
 
 def test_images_survive_all_pods(registry: Registry, client: Client, writer: Account, reader: Account) -> None:
