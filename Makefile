@@ -12,7 +12,7 @@ STAGES := $(IN_VENV) tools.stages
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  LAB_ARGS, PYTEST_ARGS, MOLECULE_ARGS and SCENARIO reach the commands below their target."
+	@echo "  LAB_ARGS, PYTEST_ARGS, MOLECULE_ARGS, BENCH_ARGS and SCENARIO reach the commands below their target."
 
 venv: ## Make the virtual environment with the pinned requirements, and print where it is
 	@$(PYTHON) -m tools.venv

@@ -50,7 +50,7 @@ def _molecule(scenario: str) -> Stage:
 
 
 def stages() -> dict[str, Stage]:
-    """Return the stages by name; LAB_ARGS, PYTEST_ARGS and MOLECULE_ARGS add to their command lines."""
+    """Return the stages by name; LAB_ARGS, PYTEST_ARGS, MOLECULE_ARGS and BENCH_ARGS add to their command lines."""
     pytest = [*PYTEST, *_words("PYTEST_ARGS")]
     return {
         "lint": Stage([[sys.executable, "-m", "tools.gates"]], [".ansible-lint"], counts_itself=True),
@@ -60,7 +60,9 @@ def stages() -> dict[str, Stage]:
         "lab-tests": Stage([[*pytest, "tests/lab"]], ["tests/lab"], in_lab=True, counts_itself=True),
         "molecule": _molecule(os.environ.get("SCENARIO") or "default"),
         "faults": _molecule("faults"),
-        "bench": Stage([[sys.executable, "-m", "tests.bench"]], ["tests/bench/__main__.py"], in_lab=True),
+        "bench": Stage(
+            [[sys.executable, "-m", "tests.bench", *_words("BENCH_ARGS")]], ["tests/bench/__main__.py"], in_lab=True
+        ),
         "demo": Stage(
             [
                 ["ansible-playbook", "-i", "inventories/lab", "homeport.registry.site"],

@@ -1,0 +1,86 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write the tables of docs/benchmarks.md from results; the text around the markers stays as it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.bench import applying, pulling
+
+PHASES = ("no-op", "one change", "first run")
+
+
+def write(path: Path, results: Mapping[str, Any]) -> None:
+    """Replace what stands between the markers of every part that has results. Raises ValueError without markers."""
+    text = path.read_text(encoding="utf-8")
+    makers = {"apply": _apply, "pull": _pull}
+    for part, found in results.items():
+        body = "\n".join([_about(found["about"]), "", *makers[part](found["results"]), "", *_aims(found["aims"])])
+        text = replace(text, part, body)
+    path.write_text(text, encoding="utf-8")
+
+
+def replace(text: str, part: str, body: str) -> str:
+    """Return the text with the body between the part's markers. Raises ValueError without markers."""
+    begin, end = f"<!-- bench: {part} -->", f"<!-- end of bench: {part} -->"
+    pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end), re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"{begin} and {end} are not both there")
+    return pattern.sub(lambda _match: f"{begin}\n\n{body}\n\n{end}", text)
+
+
+def _about(about: Mapping[str, Any]) -> str:
+    machine = about["hardware"]
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    return (
+        f"Measured {about['date']} at commit `{about['commit']}` on {machine['cores']} cores ({machine['processor']}), "
+        f"{machine['memory_gib']} GiB of memory, Linux {machine['kernel']}, load average {about['load']} at the start; "
+        f"client and cluster share these cores. {versions}."
+    )
+
+
+def _apply(results: Mapping[str, Any]) -> list[str]:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in results["objects"].items())
+    total = sum(results["objects"].values())
+    heads = " | ".join(f"{phase} min | median | : ours" for phase in PHASES)
+    lines = [
+        f"{total} objects: {kinds}.",
+        "",
+        f"| seconds | {heads} | API requests, no-op |",
+        "|---|" + "---:|" * (3 * len(PHASES) + 1),
+    ]
+    for name, title in results["titles"].items():
+        cells = [title]
+        for phase in PHASES:
+            row = results[phase].get(name)
+            ours = results[phase][applying.SITE]["median"]
+            numbers = [row["min"], row["median"], row["median"] / ours] if row else []
+            cells += [f"{number:.2f}" for number in numbers] or ["", "", ""]
+        requests = results["requests"].get(name, {})
+        cells.append(", ".join(f"{count} {method}" for method, count in requests.items()))
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _pull(results: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "| | unit | gate max | gate median | alone max | alone median | gate : alone |",
+        "|---|---|" + "---:|" * 5,
+    ]
+    for row, (title, unit, _wanted) in pulling.ROWS.items():
+        gate, alone = results[row][pulling.GATE], results[row][pulling.ALONE]
+        cells = [title, unit, *(f"{found[key]:.0f}" for found in (gate, alone) for key in ("max", "median"))]
+        lines.append(f"| {' | '.join(cells)} | {gate['median'] / alone['median']:.2f} |")
+    return lines
+
+
+def _aims(aims: list[dict[str, Any]]) -> list[str]:
+    lines = ["| aim | wanted | measured | |", "|---|---:|---:|---|"]
+    for aim in aims:
+        state = "reached" if aim["ratio"] >= aim["wanted"] else "**missed**"
+        lines.append(f"| {aim['aim']} | {aim['wanted']:g} | {aim['ratio']:g} | {state} |")
+    return lines
