@@ -92,11 +92,12 @@ def take(engine: Engine, container: str, inside: str, place: Path) -> None:
 _FIND_IN_IMAGE = r"""
 set -eu
 image=$(ctr --namespace=k8s.io images list --quiet | grep "/$1:" | head -n 1)
-mkdir -p /tmp/homeport-take
-ctr --namespace=k8s.io images mount "$image" /tmp/homeport-take > /dev/null
-trap 'ctr --namespace=k8s.io images unmount --rm /tmp/homeport-take > /dev/null' EXIT
+# A fresh place each time: containerd frees the name of an old one only after a while.
+root=$(mktemp -d)
+ctr --namespace=k8s.io images mount "$image" "$root" > /dev/null
+trap 'ctr --namespace=k8s.io images unmount --rm "$root" > /dev/null' EXIT
 for place in usr/local/bin usr/bin bin .; do
-    [ ! -f "/tmp/homeport-take/$place/$1" ] || { cat "/tmp/homeport-take/$place/$1"; exit 0; }
+    [ ! -f "$root/$place/$1" ] || { cat "$root/$place/$1"; exit 0; }
 done
 exit 1
 """
