@@ -20,8 +20,11 @@ CHUNK = 1 << 20
 
 def _kill_writer(registry: Registry) -> None:
     """Kill the writer's process the hard way. The kubelet starts it again in the same pod."""
+    restarts = ("status.containerStatuses[0].restartCount", "pod", registry.pod("writer"))
+    before = registry.find(*restarts)
     killed = registry.node("writer").run("kill -9 %s", str(registry.process("writer", "registry")))
     assert killed.rc == 0, killed.stderr
+    eventually(lambda: registry.find(*restarts) > before, "the writer is started again")
 
 
 def _delete_writer(registry: Registry) -> None:
