@@ -37,19 +37,17 @@ options:
         type: str
         required: true
       role:
-        description: What the account should be able to do.
+        description:
+          - What the account should be able to do. V(reader) pulls and is refused to push, V(writer) does both.
         type: str
-        choices:
-          reader: Pull, and be refused to push.
-          writer: Pull and push.
+        choices: [reader, writer]
         default: reader
   anonymous:
-    description: What a client without a password should be able to do.
+    description:
+      - What a client without a password should be able to do.
+      - V(none) is nothing, V(reader) pulls and is refused to push, V(writer) does both.
     type: str
-    choices:
-      none: Nothing.
-      reader: Pull, and be refused to push.
-      writer: Pull and push.
+    choices: [none, reader, writer]
     default: none
   certificate_days:
     description: For how many days every certificate should still be valid. Not looked at without O(validate_certs).
