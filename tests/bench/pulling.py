@@ -156,7 +156,7 @@ def aims(results: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "aim": f"{title}: gate against Distribution alone",
             "wanted": wanted,
-            "ratio": round(results[row][GATE]["median"] / results[row][ALONE]["median"], 2),
+            "ratio": results[row][GATE]["median"] / results[row][ALONE]["median"],
         }
         for row, (title, _unit, wanted) in ROWS.items()
     ]

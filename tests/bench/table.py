@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.bench import applying, pulling
 
+AIMS = {"apply": applying.aims, "pull": pulling.aims}
 PHASES = ("no-op", "one change", "first run")
 
 
@@ -19,7 +20,9 @@ def write(path: Path, results: Mapping[str, Any]) -> None:
     text = path.read_text(encoding="utf-8")
     makers = {"apply": _apply, "pull": _pull}
     for part, found in results.items():
-        body = "\n".join([_about(found["about"]), "", *makers[part](found["results"]), "", *_aims(found["aims"])])
+        body = "\n".join(
+            [_about(found["about"]), "", *makers[part](found["results"]), "", *_aims(AIMS[part](found["results"]))]
+        )
         text = replace(text, part, body)
     path.write_text(text, encoding="utf-8")
 
@@ -82,5 +85,5 @@ def _aims(aims: list[dict[str, Any]]) -> list[str]:
     lines = ["| aim | wanted | measured | |", "|---|---:|---:|---|"]
     for aim in aims:
         state = "reached" if aim["ratio"] >= aim["wanted"] else "**missed**"
-        lines.append(f"| {aim['aim']} | {aim['wanted']:g} | {aim['ratio']:g} | {state} |")
+        lines.append(f"| {aim['aim']} | {aim['wanted']:g} | {aim['ratio']:.3f} | {state} |")
     return lines
