@@ -54,8 +54,10 @@ def stages() -> dict[str, Stage]:
     pytest = [*PYTEST, *_words("PYTEST_ARGS")]
     return {
         "lint": Stage([[sys.executable, "-m", "tools.gates"]], [".ansible-lint"], counts_itself=True),
-        "unit": Stage([[*pytest, "tests/unit"]], ["tests/unit"], counts_itself=True),
-        "cores": Stage([[sys.executable, "-m", "tools.cores"]], ["requirements/cores.txt"], counts_itself=True),
+        "unit": Stage([[*pytest, "tests/unit"]], ["tests/unit"], counts_itself=True, programs=["jq"]),
+        "cores": Stage(
+            [[sys.executable, "-m", "tools.cores"]], ["requirements/cores.txt"], counts_itself=True, programs=["jq"]
+        ),
         "lab": Stage([[*LAB, "up", *_words("LAB_ARGS")]], ["lab/__main__.py"]),
         "lab-tests": Stage([[*pytest, "tests/lab"]], ["tests/lab"], in_lab=True, counts_itself=True),
         "molecule": _molecule(os.environ.get("SCENARIO") or "default"),

@@ -5,24 +5,14 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.lab.apply.harness import ROOT, Applier, Kubectl, Playbook
+from tests.lab.apply.harness import Applier, Kubectl, Playbook
 from tests.lab.apply.relay import Relay
-
-
-@pytest.fixture(scope="session")
-def kubeconfig() -> Path:
-    """Return the kubeconfig of the lab."""
-    path = Path(os.environ.get("KUBECONFIG") or ROOT / ".lab" / "kubeconfig")
-    if not path.is_file():
-        pytest.fail(f"no cluster: {path} does not exist; run python3 -m lab up")
-    return path
 
 
 @pytest.fixture

@@ -59,15 +59,6 @@ class Interpreter:
 
 
 @pytest.fixture(scope="module")
-def kubeconfig() -> Path:
-    """Return the kubeconfig of the lab."""
-    path = Path(os.environ.get("KUBECONFIG") or ROOT / ".lab" / "kubeconfig")
-    if not path.is_file():
-        pytest.fail(f"no cluster: {path} does not exist; run python3 -m lab up")
-    return path
-
-
-@pytest.fixture(scope="module")
 def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Interpreter:
     """Return the counting interpreter."""
     return Interpreter(tmp_path_factory.mktemp("interpreter"))

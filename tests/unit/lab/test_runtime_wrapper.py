@@ -6,17 +6,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
-
-import pytest
 
 from lab import layout
 
 WRAPPER = layout.PACKAGE / "runtime-wrapper"
-
-pytestmark = pytest.mark.skipif(not shutil.which("jq"), reason="the wrapper needs jq")
 
 
 def run(folder: Path, *words: str) -> list[str]:

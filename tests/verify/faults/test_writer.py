@@ -7,10 +7,10 @@ from __future__ import annotations
 import random
 import time
 
-from tests.faults.pushing import ROUNDS, PushLoop
-from tests.faults.sessions import OCTETS, Session
 from tests.verify.clients import WORK, Client
 from tests.verify.cluster import eventually
+from tests.verify.faults.pushing import ROUNDS, PushLoop
+from tests.verify.faults.sessions import OCTETS, Session
 from tests.verify.registry import Account, Registry
 
 REPOSITORY = "faults/sessions"

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import time
 
-from tests.faults.pushing import ROUNDS
 from tests.verify import oci
 from tests.verify.clients import WORK, Client, PullLoop
 from tests.verify.cluster import eventually
+from tests.verify.faults.pushing import ROUNDS
 from tests.verify.registry import Account, Registry
 
 PULL = """rm -rf "$3"
