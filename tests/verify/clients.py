@@ -76,7 +76,8 @@ class Client:
     def wait_open(self, *, seconds: float = 20) -> None:
         """Wait until reader and writer ask for a password.
 
-        A Service leads to a new pod only some moments after that is ready. Until then no request may hang.
+        A Service leads to a new pod only some moments after that is ready. Until then a connection may fail, since its
+        address is refused or leads to a pod that is gone (curl's error 7), but no request may hang (error 28).
         """
 
         def open_now() -> bool:
@@ -84,7 +85,7 @@ class Client:
                 self.http("/v2/", "--max-time", "8"),
                 self.http("/v2/any/blobs/uploads/", "-X", "POST", "--max-time", "8"),
             ]
-            assert all(answer.status in (401, 503) or "refused" in answer.body for answer in answers), answers
+            assert all(answer.status in (401, 503) or "curl: (7)" in answer.body for answer in answers), answers
             return all(answer.status == 401 for answer in answers)
 
         eventually(open_now, "both parts of the registry ask for a password", seconds=seconds)
