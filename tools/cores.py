@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
             found, environment(tree), lambda text: print(text, end="", flush=True), noise=path_prefixes()
         )
     failed = [outcome for outcome in outcomes if not outcome.passed]
-    report.add(len(outcomes) - len(failed), len(failed))
+    report.add(len(outcomes) - len(failed), len(failed), failures=[outcome.name for outcome in failed])
     print(f"cores: {len(outcomes) - len(failed)} passed, {len(failed)} failed")
     return 1 if failed or not outcomes else 0
 

@@ -124,7 +124,7 @@ def main(argv: list[str] | None = None) -> int:
         path_prefixes(),
     )
     failed = [outcome for outcome in outcomes if not outcome.passed]
-    report.add(passed=len(outcomes) - len(failed), failed=len(failed))
+    report.add(len(outcomes) - len(failed), len(failed), failures=[outcome.name for outcome in failed])
     print(f"gates: {len(outcomes) - len(failed)} passed, {len(failed)} failed")
     return 1 if failed else 0
 

@@ -144,6 +144,10 @@ def main(argv: list[str]) -> int:
         print(f"== {lines[-1]}", flush=True)
     if len(argv) > 1:
         print("\n".join(["", *lines]))
+    # Repeated here: what a stage printed is thousands of lines up, or cut off by what shows the log.
+    for failure in total.failures:
+        print(f"failed: {failure}")
+    if len(argv) > 1:
         print(f"{total.passed} passed, {total.failed} failed")
     return 1 if total.failed else 0
 

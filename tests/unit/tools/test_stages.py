@@ -66,21 +66,38 @@ def test_the_environment_of_the_lab_reaches_the_commands(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("body", "expected"),
+    ("body", "expected", "failure"),
     [
-        ("def test_a(): pass\ndef test_b(): assert 0\n", Counts(1, 1)),
-        ("import pytest\ndef test_a(): pass\ndef test_b(): pytest.skip('why')\n", Counts(1, 0, 1)),
-        ("import pytest\n@pytest.fixture\ndef bad(): 1 / 0\ndef test_a(bad): pass\n", Counts(0, 1)),
-        ("import nothing_of_this_name\n", Counts(0, 1)),
+        ("def test_a(): pass\ndef test_b(): assert 0, 'so'\n", Counts(1, 1), "test_it.py::test_b: AssertionError: so"),
+        ("import pytest\ndef test_a(): pass\ndef test_b(): pytest.skip('why')\n", Counts(1, 0, 1), ""),
+        (
+            "import pytest\n@pytest.fixture\ndef bad(): 1 / 0\ndef test_a(bad): pass\n",
+            Counts(0, 1),
+            "test_it.py::test_a: ZeroDivisionError: division by zero",
+        ),
+        ("import nothing_of_this_name\n", Counts(0, 1), "test_it.py: ImportError while importing test module"),
     ],
 )
-def test_pytest_reports_what_it_saw(tmp_path: Path, body: str, expected: Counts) -> None:
+def test_pytest_reports_what_it_saw(tmp_path: Path, body: str, expected: Counts, failure: str) -> None:
     (tmp_path / "test_it.py").write_text(body)
     path = tmp_path / "counts"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tools.report", "-p", "no:cacheprovider", str(tmp_path)]
     settings = {**env(), report.VARIABLE: str(path)}
     subprocess.run(command, env=settings, cwd=tmp_path, stdout=subprocess.DEVNULL, check=False)
-    assert report.read(path) == expected
+    found = report.read(path)
+    assert Counts(found.passed, found.failed, found.skipped) == expected
+    assert len(found.failures) == expected.failed
+    assert all(line.startswith(failure) for line in found.failures), found.failures
+
+
+def test_failures_are_named_at_the_end(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    reports = "from tools import report; report.add(1, 1, failures=['test_x: why']); raise SystemExit(1)"
+    failing = Stage([[sys.executable, "-c", reports]], [], counts_itself=True)
+    monkeypatch.setattr(stages, "stages", lambda: {"first": failing, "second": Stage([PASS], [])})
+    monkeypatch.setattr(stages.tree, "ensure", lambda: None)
+    monkeypatch.setattr(stages.tree, "environment", lambda _tree: env())
+    assert stages.main(["first", "second"]) == 1
+    assert capsys.readouterr().out.splitlines()[-2:] == ["failed: test_x: why", "2 passed, 1 failed"]
 
 
 def test_every_stage_that_make_test_runs_exists() -> None:
