@@ -17,8 +17,10 @@ from typing import Any
 from ansible_collections.homeport.registry.plugins.module_utils import _apply_record as record
 from ansible_collections.homeport.registry.plugins.module_utils._apply_diagnose import diagnose
 from ansible_collections.homeport.registry.plugins.module_utils._apply_errors import ApplyError, explain
+from ansible_collections.homeport.registry.plugins.module_utils._apply_join import leave
 from ansible_collections.homeport.registry.plugins.module_utils._apply_objects import (
     PRUNE_ANNOTATION,
+    Desired,
     Key,
     Lookup,
     Reference,
@@ -84,7 +86,9 @@ def _remove_stage(
     deadline: float,
 ) -> None:
     calls = [
-        functools.partial(
+        functools.partial(leave, run, item, joined)
+        if (joined := _joined(item, members))
+        else functools.partial(
             _remove_one, run, item, None if item.key in rendered else members[item.key].uid, item.resource in gone_kinds
         )
         for item in group
@@ -99,7 +103,7 @@ def _remove_stage(
             run.note(item, "failed")
             problems.setdefault(explain(result, item.resource.kind, item.resource.api_version), []).append(item.label)
             continue
-        action, uid = result
+        action, uid = result if isinstance(result, tuple) else (result, "")
         run.note(item, action)
         if uid:
             leaving[item.key] = (item, uid)
@@ -135,6 +139,13 @@ def _remove_one(run: Run, item: Reference, uid: str | None, kind_is_gone: bool) 
     run.show(item, before, None)
     still_there = answer.body.get("kind") != "Status"
     return "deleted", answer.body["metadata"]["uid"] if still_there else ""
+
+
+def _joined(item: Reference, members: dict[Key, record.Member]) -> dict[str, list[str]]:
+    """Return the entries to take out of an object of others: what we would put there and what we have put there."""
+    wanted = item.joined if isinstance(item, Desired) else {}
+    ours = members[item.key].joined if item.key in members else {}
+    return {field: [*wanted.get(field, []), *ours.get(field, [])] for field in {**wanted, **ours}}
 
 
 def _is_kept(run: Run, item: Reference, document: dict[str, Any], uid: str | None) -> bool:

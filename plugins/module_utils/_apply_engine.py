@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.registry.plugins.module_utils._apply_absent import make_absent
@@ -46,8 +46,9 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
         "options": {
             "api_version": {"type": "str", "default": "v1"},
             "kind": {"type": "str", "required": True},
-            "name": {"type": "str", "required": True},
+            "name": {"type": "str"},
             "namespace": {"type": "str"},
+            "label_selector": {"type": "str"},
         },
     },
     "record": {"type": "str"},
@@ -60,6 +61,8 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "wait_timeout": {"type": "int", "default": 300},
     "connections": {"type": "int", "default": 12},
 }
+
+ALL_NAMESPACES = "*"
 
 _DISCOVERY = ",".join(
     f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" for version in ("v2", "v2beta1")
@@ -82,37 +85,47 @@ class Engine:
         self._discovered: dict[tuple[str, str], Resource] | None = None
 
     def read_live(self) -> dict[str, Any]:
-        """Return the objects of option ``live`` by ``Kind/name``, None for those that do not exist.
+        """Return what option ``live`` asks for.
 
+        An object is under ``Kind/name``, None when it does not exist; the objects of a kind are a list under ``Kind``.
         Raises ApplyError.
         """
         places: dict[str, Reference | None] = {}
+        calls: dict[str, Callable[[], Any]] = {}
         for wanted in self._params.get("live") or ():
-            short = f"{wanted['kind']}/{wanted['name']}"
+            short = f"{wanted['kind']}/{wanted['name']}" if wanted["name"] else wanted["kind"]
             if short in places:
                 raise InputError(f"live names {short} twice; its entries are told apart by kind and name only")
-            places[short] = self._place(wanted)
-        known = {short: place for short, place in places.items() if place is not None}
-        paths = [place.path for place in known.values()]
-        found = gather(self._settings.connections, [functools.partial(self._client.find, path) for path in paths])
-        live: dict[str, Any] = dict.fromkeys(places)
-        for (short, place), outcome in zip(known.items(), found):
+            places[short] = place = self._place(wanted)
+            if place is not None:
+                calls[short] = self._reading(place, wanted["label_selector"])
+        found = dict(zip(calls, gather(self._settings.connections, list(calls.values()))))
+        for short, outcome in found.items():
             if isinstance(outcome, ApiError):
-                raise ApplyError(f"{place.label} cannot be read for live: {explain(outcome, place.resource.kind)}")
+                place = places[short]
+                label = place.label.rstrip() if place else short
+                raise ApplyError(f"{label} cannot be read for live: {explain(outcome, label.split()[0])}")
             if isinstance(outcome, Exception):
                 raise ApplyError(str(outcome))
-            live[short] = outcome
-        return live
+        return {short: found.get(short, None if "/" in short else []) for short in places}
+
+    def _reading(self, place: Reference, selector: str | None) -> Callable[[], Any]:
+        if place.name:
+            return functools.partial(self._client.find, place.path)
+        path = place.resource.collection(place.namespace)
+        return functools.partial(self._client.list_metadata, path, {"labelSelector": selector} if selector else {})
 
     def _place(self, wanted: Mapping[str, Any]) -> Reference | None:
-        api_version, kind, name = wanted["api_version"], wanted["kind"], wanted["name"]
+        api_version, kind, name = wanted["api_version"], wanted["kind"], wanted["name"] or ""
         resource = KNOWN.get((api_version, kind)) or self._discover(api_version, kind)
         if resource is None:
             return None
         namespace = wanted.get("namespace") or self._settings.namespace or ""
-        if resource.namespaced and not namespace:
+        if name and wanted["label_selector"]:
+            raise InputError(f"live: {kind} {name} has a label_selector; give a name or a selector")
+        if resource.namespaced and (not namespace or (name and namespace == ALL_NAMESPACES)):
             raise InputError(f"live: {kind} {name} names no namespace; set it there or with the namespace option")
-        return Reference(resource, namespace if resource.namespaced else "", name)
+        return Reference(resource, namespace if resource.namespaced and namespace != ALL_NAMESPACES else "", name)
 
     def run(self, documents: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
         """Make the cluster agree with ``documents``, objects with the name of their source.

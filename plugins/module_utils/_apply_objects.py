@@ -28,8 +28,12 @@ from ansible_collections.homeport.registry.plugins.module_utils._apply_errors im
 from ansible_collections.homeport.registry.plugins.module_utils._kube_kinds import KNOWN, Resource, from_crd
 
 PRUNE_ANNOTATION = "registry.homeport.dev/prune"
+JOIN_ANNOTATION = "registry.homeport.dev/apply"
 Key = tuple[str, str, str, str]
 _LINE_KEY = re.compile(r"^\s*(?:- )*\s*(?P<key>[\w./-]+)\s*:")
+
+
+_FRAME = ("apiVersion", "kind", "metadata")
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,14 @@ class Desired(Reference):
         """Tell whether the object asks never to be pruned."""
         annotations = self.body["metadata"].get("annotations") or {}
         return annotations.get(PRUNE_ANNOTATION) == "disabled"
+
+    @property
+    def joined(self) -> dict[str, list[str]]:
+        """Return the entries that an object of somebody else shall hold: names by list, empty for an object of ours."""
+        if JOIN_ANNOTATION not in (self.body["metadata"].get("annotations") or {}):
+            return {}
+        lists = {field: value for field, value in self.body.items() if field not in _FRAME}
+        return {field: [entry["name"] for entry in value] for field, value in lists.items()}
 
 
 class _Loader(_BASE):
@@ -235,7 +247,26 @@ def _place(document: dict[str, Any], source: str, resource: Resource, name: str,
     body = {**document, "metadata": metadata}
     if resource.kind == "Secret" and not resource.group:
         body = encode_secret(body, source)
+    _check_join(body, f"{source}: {resource.kind} {name}")
     return Desired(resource, place, name, body, source)
+
+
+def _check_join(body: dict[str, Any], what: str) -> None:
+    """Refuse an object that asks to be joined and holds anything but lists of names. Raises InputError."""
+    mode = (body["metadata"].get("annotations") or {}).get(JOIN_ANNOTATION)
+    if mode is None:
+        return
+    if mode != "join":
+        raise InputError(f"{what}: the annotation {JOIN_ANNOTATION} is {mode!r}; the one known value is join")
+    lists = [value for field, value in body.items() if field not in _FRAME]
+    named = [
+        isinstance(value, list)
+        and value
+        and all(isinstance(entry, dict) and list(entry) == ["name"] for entry in value)
+        for value in lists
+    ]
+    if not named or not all(named):
+        raise InputError(f"{what}: an object to join holds lists of entries that have a name and nothing else")
 
 
 def encode_secret(body: dict[str, Any], source: str) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from ansible_collections.homeport.registry.plugins.module_utils._apply_changed i
 )
 from ansible_collections.homeport.registry.plugins.module_utils._apply_diagnose import diagnose
 from ansible_collections.homeport.registry.plugins.module_utils._apply_errors import ApplyError, explain
+from ansible_collections.homeport.registry.plugins.module_utils._apply_join import join
+from ansible_collections.homeport.registry.plugins.module_utils._apply_late import warn
 from ansible_collections.homeport.registry.plugins.module_utils._apply_objects import Desired, Key, secret_texts
 from ansible_collections.homeport.registry.plugins.module_utils._apply_prune import prune
 from ansible_collections.homeport.registry.plugins.module_utils._apply_ready import waits
@@ -49,20 +51,31 @@ class Applied:
     item: Desired
     answer: Answer | None = None
     error: ApiError | Unreachable | None = None
+    # set for an object that was joined
+    action: str = ""
 
     @property
     def document(self) -> dict[str, Any]:
         """Return the object as the server returned it."""
         return self.answer.body if self.answer else {}
 
+    @property
+    def answered(self) -> bool:
+        """Tell whether the object is there now, as far as the server said."""
+        return self.answer is not None and self.action != "absent"
+
 
 def make_present(run: Run, desired: list[Desired]) -> None:
     """Bring the cluster to the desired state. Raises ApplyError."""
     # namespaces and definitions first: where they are new, the rest may find them in the same wave
     desired = sorted(desired, key=lambda item: item.resource not in (NAMESPACE, CRD))
-    before = _read_before(run, desired)
-    old, wave = _first_wave(run, desired)
+    joins = [item for item in desired if item.joined]
+    alone = [item for item in desired if not item.joined]
+    before = _read_before(run, alone)
+    old, wave = _first_wave(run, alone)
     _second_wave(run, wave)
+    # what is joined points to what was applied
+    wave += _join_all(run, joins, old)
     _note_all(run, wave, old, before)
     failed = [applied for applied in wave if applied.error is not None]
     members = _members(run, wave, old)
@@ -73,6 +86,7 @@ def make_present(run: Run, desired: list[Desired]) -> None:
         raise ApplyError(_describe_failures(run, wave, failed) + (f"\n{problem}" if problem else ""))
     if problem:
         raise ApplyError(problem)
+    warn(run, joins, alone)
     if run.settings.wait and not run.settings.check_mode:
         _wait(run, wave)
 
@@ -148,6 +162,26 @@ def _second_wave(run: Run, wave: list[Applied]) -> None:
         applied.answer, applied.error = again.answer, again.error
 
 
+def _join_all(run: Run, joins: list[Desired], old: dict[Key, record.Member]) -> list[Applied]:
+    """Put our entries into the objects of others."""
+    calls = []
+    for item in joins:
+        member = old.get(item.key)
+        calls.append(functools.partial(join, run, item, item.joined, member.joined if member else {}))
+    wave = []
+    for item, result in zip(joins, gather(run.settings.connections, calls)):
+        if isinstance(result, Exception):
+            wave.append(_applied(item, result))
+            continue
+        action, document = result
+        if action == "absent":
+            run.warnings.append(
+                f"{item.label} does not exist, and an object of others is never made here; create it and run again"
+            )
+        wave.append(Applied(item, answer=Answer(200, document, None, False), action=action))
+    return wave
+
+
 def _came_early(applied: Applied, namespaces: set[str], definitions: set[tuple[str, str]], check_mode: bool) -> bool:
     if not isinstance(applied.error, ApiError):
         return False
@@ -191,6 +225,9 @@ def _note_all(
         if applied.error is not None:
             run.note(item, "failed")
             continue
+        if applied.action:
+            run.note(item, applied.action)
+            continue
         if applied.answer is None:
             action = "created"
         else:
@@ -208,7 +245,11 @@ def _members(run: Run, wave: list[Applied], old: dict[Key, record.Member]) -> di
     members = {}
     for applied in wave:
         item = applied.item
-        if applied.answer is not None:
+        if applied.action:
+            if applied.answered:
+                uid = applied.document["metadata"]["uid"]
+                members[item.key] = record.Member(item.resource, item.namespace, item.name, uid, NO_MARK, item.joined)
+        elif applied.answer is not None:
             seen = mark(applied.document, item.body, run.settings.field_manager)
             uid = applied.document["metadata"].get("uid", "")
             members[item.key] = record.Member(item.resource, item.namespace, item.name, uid, seen)
@@ -267,7 +308,7 @@ def _cause(applied: Applied) -> str:
 
 
 def _wait(run: Run, wave: list[Applied]) -> None:
-    objects = [(applied.item, applied.document) for applied in wave if applied.answer]
+    objects = [(applied.item, applied.document) for applied in wave if applied.answered]
     started = time.monotonic()
     try:
         waiting = wait_ready(run.client, objects, run.settings.wait_timeout)

@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.homeport.registry.plugins.module_utils import _apply_record as record
 from ansible_collections.homeport.registry.plugins.module_utils._apply_errors import explain
+from ansible_collections.homeport.registry.plugins.module_utils._apply_join import leave
 from ansible_collections.homeport.registry.plugins.module_utils._apply_objects import PRUNE_ANNOTATION, Key
 from ansible_collections.homeport.registry.plugins.module_utils._apply_run import Run, gather
 from ansible_collections.homeport.registry.plugins.module_utils._kube_http import ApiError
@@ -53,7 +54,9 @@ def prune(
 
 
 def _prune_one(run: Run, member: record.Member) -> str:
-    """Return the action for one leaver: ``pruned``, ``kept``, or ``absent``."""
+    """Return the action for one leaver: ``pruned``, ``updated`` where others' object stays, ``kept``, or ``absent``."""
+    if member.joined:
+        return leave(run, member, member.joined)
     document = run.client.find(member.path)
     if document is None:
         return "absent"

@@ -29,10 +29,14 @@ LABEL = "registry.homeport.dev/record"
 
 @dataclasses.dataclass(frozen=True)
 class Member(Reference):
-    """One object as the record knows it, with the mark of its last apply."""
+    """One object as the record knows it, with the mark of its last apply.
+
+    ``joined`` is not empty for an object of somebody else that only holds entries of ours: names by list.
+    """
 
     uid: str
     mark: Mark
+    joined: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def to_line(self) -> str:
         """Return the member as one line of JSON."""
@@ -41,6 +45,7 @@ class Member(Reference):
             "resource": self.resource.plural,
             "uid": self.uid,
             **dataclasses.asdict(self.mark),
+            **({"joined": self.joined} if self.joined else {}),
         }
         return json.dumps(entry, separators=(",", ":"))
 
@@ -73,12 +78,13 @@ def _from_line(line: str) -> Member:
     group, version = split_api_version(entry["api_version"])
     resource = Resource(group, version, entry["kind"], entry["resource"], bool(entry["namespace"]))
     mark = Mark(*(entry.get(field.name) for field in dataclasses.fields(Mark)))
-    return Member(resource, entry["namespace"], entry["name"], entry["uid"], mark)
+    return Member(resource, entry["namespace"], entry["name"], entry["uid"], mark, entry.get("joined") or {})
 
 
 def same_members(old: dict[Key, Member], new: dict[Key, Member]) -> bool:
     """Tell whether two lists name the same objects, whatever the times."""
-    return {key: member.uid for key, member in old.items()} == {key: member.uid for key, member in new.items()}
+    views = [{key: (member.uid, member.joined) for key, member in members.items()} for members in (old, new)]
+    return views[0] == views[1]
 
 
 def compose(place: Reference, name: str, members: Iterable[Member]) -> dict[str, Any]:

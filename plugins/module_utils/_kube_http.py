@@ -36,9 +36,11 @@ READ_SECONDS = 60.0
 ATTEMPTS = 6
 FIRST_CONTACT_ATTEMPTS = 3
 LONGEST_PAUSE = 30.0
+LIST_LIMIT = 500
 RETRY_SECONDS = 90.0
 APPLY_CONTENT_TYPE = "application/apply-patch+yaml"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
 _TRANSIENT = ("failed calling webhook", "etcdserver", "etcd", "timed out", "timeout", "leader changed")
 
@@ -126,6 +128,18 @@ class ApiClient:
                 return None
             raise
 
+    def list_metadata(self, path: str, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the metadata of all objects of a collection, read in pages."""
+        items: list[dict[str, Any]] = []
+        page = {**query, "limit": LIST_LIMIT}
+        while True:
+            found = self.get(path, page, METADATA_LIST)
+            items += found.get("items") or ()
+            following = (found.get("metadata") or {}).get("continue")
+            if not following:
+                return items
+            page = {**page, "continue": following}
+
     def text(self, path: str, query: Mapping[str, Any]) -> str:
         """Return a plain text answer, for example a container log."""
         body = self._send("GET", path, query, {"Accept": "*/*"}, None).body
@@ -136,6 +150,12 @@ class ApiClient:
         dry_run = {"dryRun": "All"} if self.read_only else {}
         headers = {"Accept": accept, "Content-Type": APPLY_CONTENT_TYPE}
         return self._send("PATCH", path, {**query, **dry_run}, headers, body)
+
+    def patch(self, path: str, query: Mapping[str, Any], operations: list[dict[str, Any]]) -> Answer:
+        """Send one JSON patch; a dry run when the client is read-only."""
+        dry_run = {"dryRun": "All"} if self.read_only else {}
+        headers = {"Accept": "application/json", "Content-Type": "application/json-patch+json"}
+        return self._send("PATCH", path, {**query, **dry_run}, headers, operations)
 
     def delete(self, path: str, options: Mapping[str, Any]) -> Answer:
         """Send one delete with the given DeleteOptions; a dry run when the client is read-only."""

@@ -18,9 +18,14 @@ description:
   - Reports a change exactly when an object changed. Drift of any field that the task owns is found and repaired.
     Status updates and fields of other owners are not a change.
   - With O(record) it remembers what it applied and deletes what leaves the set, with every precaution.
+  - An object of somebody else can be joined instead of applied. With the annotation
+    C(registry.homeport.dev/apply=join) it holds lists of names, for example the C(imagePullSecrets) of a
+    ServiceAccount. The entries are added to what is there, no entry of others is ever changed, and removal and pruning
+    take out ours only. The object is never made. Pods that cannot pull because they were created before their
+    ServiceAccount was joined are named in a warning.
   - Waits by watch for all workloads, volume claims and certificates at once, and says what blocks them.
   - A task that changes nothing writes nothing. It sends one request for each object, one for the record,
-    and one for each entry of O(live).
+    one for each entry of O(live), and one for each namespace whose ServiceAccounts it joins.
 options:
   state:
     description:
@@ -51,6 +56,8 @@ options:
       - Objects to read, in parallel, before the templates are rendered.
       - Templates find them in the dictionary C(live) under C(Kind/name). The value is none when the object does not
         exist, so a template can generate something once and keep it.
+      - An entry without a name asks for all objects of the kind. Templates find their metadata, and nothing else of
+        them, as a list under C(Kind).
     type: list
     elements: dict
     suboptions:
@@ -65,9 +72,13 @@ options:
       name:
         description: Name of the object.
         type: str
-        required: true
       namespace:
-        description: Namespace of the object, O(namespace) when not given.
+        description:
+          - Namespace of the object or objects, O(namespace) when not given.
+          - V(*) means all namespaces, for an entry without a name.
+        type: str
+      label_selector:
+        description: Labels that the objects of an entry without a name must have, as C(kubectl) takes them.
         type: str
   record:
     description:
@@ -202,6 +213,22 @@ EXAMPLES = r"""
           namespace: registry
         data:
           text: Pulls never stop.
+
+- name: Give every namespace of a team a ConfigMap, and its default account a pull secret
+  homeport.registry.apply:
+    namespace: registry
+    record: registry-teams
+    live:
+      - kind: Namespace
+        label_selector: team
+    # teams.yml.j2 contains a loop over live['Namespace'] with, among others,
+    #   kind: ServiceAccount
+    #   metadata:
+    #     name: default
+    #     namespace: {{ item.metadata.name }}
+    #     annotations: {registry.homeport.dev/apply: join}
+    #   imagePullSecrets: [{name: registry-pull}]
+    templates: [teams.yml.j2]
 
 - name: See what would change on a cluster that only a bastion reaches
   homeport.registry.apply:
