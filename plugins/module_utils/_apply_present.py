@@ -263,8 +263,10 @@ def _write_record(run: Run, old: dict[Key, record.Member], members: dict[Key, re
     place = run.settings.record_place
     if place is None:
         return ""
-    changed = any(action not in ("unchanged", "kept", "failed") for item, action in run.outcomes)
-    if not changed and record.same_members(old, members):
+    changed = any(action not in ("unchanged", "kept", "absent", "failed") for item, action in run.outcomes)
+    remaining = {key: member for key, member in old.items() if key not in run.gone}
+    # the record forgets what is gone with its next write; one for that alone would report a change where there is none
+    if not changed and record.same_members(remaining, members):
         run.note_record("unchanged")
         return ""
     if not run.settings.check_mode:

@@ -48,7 +48,10 @@ def prune(
             run.warnings.append(f"{member.label} left the desired objects but cannot be pruned: {text}")
             run.note(member, "kept")
             kept[member.key] = member
-        elif result:
+        elif result == "absent":
+            run.gone.add(member.key)
+            run.note(member, result)
+        else:
             run.note(member, result)
     return {**kept, **members}
 

@@ -100,6 +100,8 @@ class Run:
     diffs: dict[Key, dict[str, str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     record: dict[str, Any] | None = None
+    # leavers that somebody else has deleted: nothing in the cluster changes when the record forgets them
+    gone: set[Key] = field(default_factory=set)
 
     def note(self, item: Reference, action: str) -> None:
         """Remember what was done to one object."""

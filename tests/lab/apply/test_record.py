@@ -104,12 +104,25 @@ def test_object_replaced_at_the_last_moment_is_not_pruned(relayed: Applier, rela
     assert kubectl.get("configmap", "leaves") is not None
 
 
-def test_leaver_that_is_gone_already_is_forgotten(apply: Applier, kubectl: Kubectl) -> None:
+def test_leaver_that_is_gone_already_is_no_change(apply: Applier, kubectl: Kubectl) -> None:
     apply(config_map("stays"), config_map("leaves"), record="record")
     kubectl("delete", "configmap", "leaves")
-    result = apply(config_map("stays"), record="record")
-    assert actions(result) == {"ConfigMap/stays": "unchanged", "ConfigMap/leaves": "absent"}
-    assert members(kubectl) == ["ConfigMap/stays"]
+    for _repeated in range(2):
+        result = apply(config_map("stays"), record="record")
+        assert actions(result) == {"ConfigMap/stays": "unchanged", "ConfigMap/leaves": "absent"}
+        assert not result["changed"]
+    # what is gone leaves the record with its next write
+    apply(config_map("stays"), config_map("comes"), record="record")
+    assert members(kubectl) == ["ConfigMap/comes", "ConfigMap/stays"]
+
+
+def test_leaver_that_is_gone_comes_back(apply: Applier, kubectl: Kubectl) -> None:
+    apply(config_map("stays"), config_map("leaves"), record="record")
+    kubectl("delete", "configmap", "leaves")
+    apply(config_map("stays"), record="record")
+    result = apply(config_map("stays"), config_map("leaves"), record="record")
+    assert actions(result) == {"ConfigMap/stays": "unchanged", "ConfigMap/leaves": "created"}
+    assert members(kubectl) == ["ConfigMap/leaves", "ConfigMap/stays"]
 
 
 def test_exempt_object_is_released(apply: Applier, kubectl: Kubectl) -> None:

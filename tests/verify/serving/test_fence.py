@@ -101,20 +101,27 @@ def test_nobody_starts_a_writer_without_the_permit(
 
 
 def test_site_leaves_a_fence_alone(registry: Registry, playbooks: Playbooks, permit: str) -> None:
-    """While somebody holds the Lease, a run neither brings the permit back nor starts a writer."""
+    """While somebody holds the Lease, a run neither brings the permit back nor starts a writer, and changes nothing."""
     _hold(registry, renewed_ago=0, seconds=600)
     registry.kubectl("delete", "configmap", permit)
     registry.scale_writer(0)
-    applied = playbooks.run("site").result("Apply the server")
-    assert jmespath.search("objects[?changed]", applied) == []
+    run = playbooks.run("site")
+    assert not run.changed
+    assert jmespath.search("objects[?changed]", run.result("Apply the server")) == []
     assert registry.find(f"items[?metadata.name=='{permit}']", "configmaps") == []
     assert registry.find("spec.replicas", "deployment", registry.writer) == 0
 
 
-def test_site_heals_an_expired_fence(registry: Registry, playbooks: Playbooks, permit: str) -> None:
-    """When the Lease has run out, its holder is gone: a run brings the permit back."""
+def test_site_heals_an_abandoned_fence(
+    registry: Registry, playbooks: Playbooks, client: Client, writer: Account, permit: str
+) -> None:
+    """When the Lease has run out, its holder is gone: a run brings permit and writer back, the next changes nothing."""
     _hold(registry, renewed_ago=60, seconds=30)
     registry.kubectl("delete", "configmap", permit)
     registry.scale_writer(0)
     assert playbooks.run("site").changed
     assert registry.find("metadata.name", "configmap", permit) == permit
+    assert registry.find("spec.replicas", "deployment", registry.writer) == 1
+    client.wait_open()
+    assert client.http(UPLOADS, "-X", "POST", account=writer).status == 202
+    assert not playbooks.run("site").changed
