@@ -41,6 +41,8 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         try:
             params = self._params()
+            if params["refuse"]:
+                return {"failed": True, "changed": False, "msg": "\n".join(params["refuse"])}
             work = self._run_here if self._is_local() else self._run_there
             return work(params, variables)
         except ApplyError as error:
@@ -75,7 +77,7 @@ class ActionModule(ActionBase):
     def _run_there(self, params: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         if isinstance(params["kubeconfig"], dict):
             params["kubeconfig"] = json.dumps(params["kubeconfig"])
-        ours = ("templates", "definitions")
+        ours = ("templates", "definitions", "refuse")
         arguments = {name: value for name, value in params.items() if value is not None and name not in ours}
         live: dict[str, Any] = {}
         if params["live"]:

@@ -37,6 +37,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._kube_kinds impo
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     **AUTH_SPEC,
     "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
+    "refuse": {"type": "list", "elements": "str", "default": []},
     "templates": {"type": "list", "elements": "path"},
     "definitions": {"type": "list", "elements": "raw"},
     "namespace": {"type": "str"},

@@ -35,6 +35,13 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  refuse:
+    description:
+      - Reasons not to go on. When there are any, the task fails with all of them before it reads or sends anything.
+      - A role lists here what it finds wrong with its variables, which saves a task of its own for that.
+    type: list
+    elements: str
+    default: []
   templates:
     description:
       - Templates, looked up like those of M(ansible.builtin.template). Each renders to a YAML stream of any number of

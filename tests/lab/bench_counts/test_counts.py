@@ -13,8 +13,8 @@ import yaml
 
 from tests.lab.bench_counts.conftest import Interpreter, Run, play
 
-# A task costs a repeated run 25 to 35 milliseconds, so one more wants a reason.
-MOST_TASKS = 20
+# A task costs a repeated run 15 to 30 milliseconds, so one more wants a reason.
+MOST_TASKS = 12
 # The claim, three Secrets and the Lease, which templates have to know.
 LIVE_READS = 5
 

@@ -22,6 +22,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "namespace": ({"registry_namespace": "a/b"}, "registry", "registry_namespace (a/b) must be a DNS label"),
     "scheme": ({"registry_host": "https://r.example"}, "registry", "registry_host (https://r.example) must be a host"),
     "misspelt": ({"registry_storage_sise": "5Gi"}, "registry", "knows registry_storage_sise. Correct the spelling"),
+    "namespace_with_data": (
+        {"registry_state": "absent", "registry_namespace_delete": True},
+        "registry_namespace",
+        "Set registry_storage_delete_data to true as well",
+    ),
     "one_pod": ({"registry_storage_access_mode": "ReadWriteOncePod"}, "registry_storage", "Use ReadWriteOnce"),
     "size": ({"registry_storage_size": "lots"}, "registry_storage", "registry_storage_size (lots) is not a Kubernetes"),
     "nobody": ({"registry_auth_users": []}, "registry_auth", "needs at least one account"),
@@ -38,6 +43,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
 ACCEPTED: dict[str, dict[str, Any]] = {
     "shared": {"registry_of_somebody_else": 1, "registry_allow_unknown_variables": True},
     "quoted": {"registry_server_replicas": "2", "registry_auth_bcrypt_cost": "5"},
+    "everything_goes": {
+        "registry_state": "absent",
+        "registry_namespace_delete": True,
+        "registry_storage_delete_data": True,
+        "registry_storage_size": "whatever it was",
+    },
     "logging": {"registry_server_config": {"log": {"level": "debug"}, "http": {"http2": {"disabled": True}}}},
 }
 
@@ -62,7 +73,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str
             "ignore_errors": True,
             "roles": [f"homeport.registry.{role}"],
         }
-        for role in ("registry_storage", "registry_auth", "registry_server")
+        for role in ("registry_namespace", "registry_storage", "registry_auth", "registry_server")
     ]
     (folder / "play.yml").write_text(yaml.safe_dump(plays))
     environ = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_NOCOLOR": "1"}
@@ -86,7 +97,7 @@ def test_a_fault_is_refused_in_words(results: dict[str, dict[str, str]], case: s
 
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_what_is_right_gets_as_far_as_the_cluster(results: dict[str, dict[str, str]], case: str) -> None:
-    assert set(results[case]) == {"registry_storage", "registry_auth", "registry_server"}
+    assert set(results[case]) == {f"registry_{part}" for part in ("namespace", "storage", "auth", "server")}
     assert all("nowhere" in message for message in results[case].values()), results[case]
 
 
