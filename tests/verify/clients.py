@@ -136,7 +136,8 @@ def _credentials(side: t.Literal["src", "dest"], account: Account | None) -> tup
 class PullLoop:
     """A client that fetches URLs without a pause while a with block runs.
 
-    Afterwards, count is the number of requests and failures lists what was not answered by 200.
+    Afterwards, count is the number of requests and failures lists what was not answered whole by 200,
+    as "curl 7 HTTP 000": curl's exit status, which is 0 for a whole answer, and the status of the answer.
     """
 
     def __init__(self, client: Client, account: Account, *urls: str) -> None:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from tests.verify.clients import RANDOM_LAYOUT, WORK, Client
+from tests.verify.cluster import eventually
 from tests.verify.oci import MANIFEST
 from tests.verify.registry import Account
 
@@ -56,6 +57,15 @@ class PushLoop:
         waiting = 'end=$(( $(date +%s) + $3 )); until [ "$(cat "$1/acknowledged" 2>/dev/null | wc -l)" -gt "$2" ]; do'
         waiting += ' [ "$(date +%s)" -lt "$end" ] || { cat "$1/failures"; exit 1; }; sleep 0.1; done'
         self.client.script(waiting, self.folder, str(count), str(seconds), timeout=seconds + 30)
+
+    def wait_for_refusals(self, count: int, seconds: int = 60) -> None:
+        """Wait until so many more pushes were refused with 503."""
+
+        def refused() -> int:
+            return sum("503" in line for line in self.failures())
+
+        before = refused()
+        eventually(lambda: refused() >= before + count, "pushes are refused with 503", seconds=seconds)
 
     def verify(self, reader: Account) -> int:
         """Pull every acknowledged image, of which skopeo checks all digests, and return how many there were."""
