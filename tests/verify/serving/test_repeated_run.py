@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 
+import yaml
+
 from tests.verify.playbooks import Playbooks
 from tests.verify.registry import Account, Registry
 
@@ -38,5 +40,11 @@ def test_diff_shows_no_secret(registry: Registry, playbooks: Playbooks, writer: 
     http = registry.find("data.secret", "secret", f"{registry.name}-http")
     for secret in (new["password"], writer.password, reader.password, "$2y$", http):
         assert secret not in run.output
-    assert f"{registry.name}-htpasswd" in json.dumps(run.result("Apply the accounts")["diff"])
+    diff = run.result("Apply the accounts")["diff"]
+    shown = {entry["after_header"]: yaml.safe_load(entry["after"]) for entry in diff}
+    changed = shown[f"Secret {registry.namespace}/{registry.name}-htpasswd"]["data"]
+    assert changed == {"htpasswd": "(hidden, new value)"}
+    # The server keeps values in base64, which hides them from nobody.
+    hidden = [value for document in shown.values() for value in document.get("data", {}).values()]
+    assert all(value.startswith("(hidden") for value in hidden), hidden
     assert registry.versions() == before
