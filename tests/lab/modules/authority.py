@@ -38,8 +38,11 @@ class Authority:
         self.ca_file = folder / "ca.crt"
         self.ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str = "127.0.0.1", *, days: float = 90, begins: float = -1) -> Pair:
-        """Sign a certificate that begins and ends so many days from now; the file holds the chain."""
+    def issue(self, name: str = "127.0.0.1", *, days: float = 90, begins: float = -1, names: bool = True) -> Pair:
+        """Sign a certificate that begins and ends so many days from now; the file holds the chain.
+
+        Without `names` the name stands in the subject only.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         try:
@@ -47,7 +50,8 @@ class Authority:
         except ValueError:
             alternative = x509.DNSName(name)
         builder = self._builder(subject, key, days=days, begins=begins)
-        builder = builder.add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         pair = Pair(self.folder / f"{name}-{days}.crt", self.folder / f"{name}-{days}.key")
         pem = certificate.public_bytes(serialization.Encoding.PEM)

@@ -1,0 +1,252 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Proof by the runtime itself: it answers, and it pulls. Private.
+
+Only a pull through the interface that kubelet uses shows what kubelet will see. Without an image to pull, one that
+does not exist is asked for: the registry's own "not found" proves name, route and trust just as well.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import http.client
+import json
+import os
+import re
+import socket
+import tempfile
+import time
+import typing as t
+from urllib.parse import urlencode
+
+from ansible_collections.homeport.registry.plugins.module_utils import _node_process as process
+from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError, UnresolvedError
+from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import CONTAINERD_KINDS, Runtime
+
+NOWHERE = "homeport/health:node-trust"
+
+_FAILURES = (
+    (r"x509|certificate|unknown authority", "the runtime does not trust the registry"),
+    (r"server gave HTTP response to HTTPS client", "the registry speaks plain HTTP where the runtime expects TLS"),
+    (r"no such host|server misbehaving|lookup ", "the runtime cannot resolve the registry's name"),
+    (r"connection refused", "nothing listens where the runtime looks"),
+    (
+        r"i/o timeout|deadline exceeded|TLS handshake timeout|no end within|no route",
+        "the runtime got no answer in time",
+    ),
+    (r"Unimplemented|unknown service", "CRI is off in this containerd"),
+)
+_ANSWERS = (
+    r"not found|manifest unknown|name unknown|\b40[134]\b|[Uu]nauthorized|authorization failed|denied"
+    r"|authentication required|no basic auth|insufficient_scope"
+)
+_READY = re.compile(r'"status": true,\s*"type": "RuntimeReady"|"type": "RuntimeReady",\s*"status": true')
+_CRI_PLUGIN = re.compile(r"\bio\.containerd\.grpc\.v1\s+cri\b")
+
+
+@dataclasses.dataclass(frozen=True)
+class Proof:
+    """How trust was proven: `how` is pulled or answered, `by` the program or API."""
+
+    how: str
+    by: str
+    image: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the fields by name."""
+        return dataclasses.asdict(self)
+
+
+class Login(t.NamedTuple):
+    """An account of the registry."""
+
+    username: str
+    password: str
+
+
+def wait_ready(runtime: Runtime, seconds: float) -> None:
+    """Wait until the runtime answers as the kubelet asks it.
+
+    Raises:
+        NodeError: when it does not within so many seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        said = _ready(runtime)
+        if not said:
+            return
+        if time.monotonic() > deadline:
+            raise NodeError(
+                "see the runtime ready",
+                where=runtime.endpoint or runtime.program,
+                got=said,
+                remedy=f"Look into its log: journalctl -u {runtime.kind}.",
+            )
+        time.sleep(0.3)
+
+
+def _ready(runtime: Runtime) -> str:
+    """Return why it is not ready, or an empty text."""
+    if runtime.kind == "podman":
+        return ""
+    if not process.listener_of(runtime.endpoint):
+        return "nobody listens on its socket"
+    if _is_docker(runtime):
+        return "" if _docker(runtime, "GET", "/_ping").startswith("OK") else "it does not answer"
+    crictl = process.find_program("crictl")
+    if crictl:
+        done = process.run([crictl, *_endpoints(runtime), "info"], timeout=20)
+        if done.code:
+            return done.said
+        ready = re.search(
+            r'"status": true,\s*"type": "RuntimeReady"|"type": "RuntimeReady",\s*"status": true', done.output
+        )
+        return "" if ready else "RuntimeReady is false"
+    ctr = _ctr(runtime)
+    if not ctr:
+        return ""
+    done = process.run([*ctr, "plugins", "ls"], timeout=20)
+    states = [
+        line.split()[-1] for line in done.output.splitlines() if re.search(r"\bio.containerd.grpc.v1\s+cri\b", line)
+    ]
+    return "" if states == ["ok"] else f"its CRI plugin is {states or done.said}"
+
+
+def pull(runtime: Runtime, image: str, login: Login | None, timeout: float, *, plain: bool = False) -> Proof:
+    """Pull an image through the runtime.
+
+    Args:
+        runtime: as found.
+        image: full name with a tag or digest; one that ends in NOWHERE need not exist.
+        login: account for the pull.
+        timeout: seconds.
+        plain: whether the registry has no TLS, for programs that do not read the runtime's own files.
+
+    Raises:
+        NodeError: when the registry was not reached with trust, or has not got the image.
+    """
+    by, done = _pull(runtime, image, login, timeout, plain)
+    if not done.code:
+        return Proof("pulled", by, image)
+    for pattern, meaning in _FAILURES:
+        if re.search(pattern, _gist(done)):
+            raise _failure(image, by, meaning, done)
+    if image.endswith(NOWHERE) and re.search(_ANSWERS, _gist(done)):
+        return Proof("answered", by, image)
+    raise _failure(image, by, "the pull failed", done)
+
+
+def _failure(image: str, by: str, meaning: str, done: process.Done) -> NodeError:
+    remedy = "Look at what the registry and its proxy logged at this moment."
+    if "trust" in meaning:
+        remedy = (
+            "A proxy in the runtime's environment (HTTPS_PROXY) may stand between; NO_PROXY takes the name out of it."
+        )
+    elif "off" in meaning:
+        remedy = "Look for mirrors beside config_path, and for disabled_plugins, in its configuration and drop-ins."
+    elif re.search(_ANSWERS, _gist(done)):
+        remedy = "Check that the image exists and that the account may pull it."
+    kind = UnresolvedError if "resolve" in meaning else NodeError
+    return kind(f"pull {image}", where=f"this node, by {by}", got=f"{meaning}: {_gist(done)}", remedy=remedy)
+
+
+def _gist(done: process.Done) -> str:
+    """Return the message out of a log line."""
+    found = re.findall(r'level=fatal msg="((?:[^"\\]|\\.)*)"', done.errors)
+    return found[-1].replace('\\"', '"') if found else done.said
+
+
+def _pull(runtime: Runtime, image: str, login: Login | None, timeout: float, plain: bool) -> tuple[str, process.Done]:
+    if _is_docker(runtime):
+        return "docker", _docker_pull(runtime, image, login, timeout)
+    if runtime.kind == "podman":
+        return "podman", _podman_pull(runtime, image, login, timeout)
+    crictl = process.find_program("crictl")
+    if crictl:
+        # A command line can be read by every user of the node; the environment cannot.
+        env = {"CRICTL_CREDS": f"{login.username}:{login.password}"} if login else {}
+        limit = f"--timeout={timeout:g}s"
+        return "crictl", process.run([crictl, limit, *_endpoints(runtime), "pull", image], timeout=timeout + 5, env=env)
+    ctr = _ctr(runtime)
+    if not ctr or login:
+        raise NodeError(
+            "prove the trust by a pull",
+            where="this node",
+            got="crictl is not installed",
+            remedy="Install cri-tools, or choose verify: tls, which proves less.",
+        )
+    more = ["--plain-http"] if plain else []
+    command = [*ctr, "images", "pull", "--hosts-dir", runtime.root, *more, image]
+    return "ctr", process.run(command, timeout=timeout)
+
+
+def _is_docker(runtime: Runtime) -> bool:
+    # cri-dockerd speaks CRI for it.
+    return runtime.kind == "docker" and "cri-dockerd" not in runtime.endpoint
+
+
+def _endpoints(runtime: Runtime) -> list[str]:
+    url = f"unix://{runtime.endpoint}"
+    return [f"--runtime-endpoint={url}", f"--image-endpoint={url}"]
+
+
+def _ctr(runtime: Runtime) -> list[str]:
+    if runtime.kind not in CONTAINERD_KINDS:
+        return []
+    beside = os.path.join(os.path.dirname(runtime.program), "ctr")
+    program = process.find_program("ctr", beside)
+    return [program, "--address", runtime.endpoint, "--namespace", "k8s.io"] if program else []
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _docker(
+    runtime: Runtime, method: str, path: str, headers: t.Mapping[str, str] | None = None, timeout: float = 10
+) -> str:
+    connection = _UnixConnection(runtime.endpoint, timeout)
+    try:
+        connection.request(method, path, headers=dict(headers or {}))
+        return connection.getresponse().read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as exc:
+        return json.dumps({"error": f"no answer: {exc}"})
+    finally:
+        connection.close()
+
+
+def _docker_pull(runtime: Runtime, image: str, login: Login | None, timeout: float) -> process.Done:
+    name, _colon, tag = image.rpartition(":")
+    account = {"username": login.username, "password": login.password} if login else {}
+    header = {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(account).encode()).decode()}
+    query = urlencode({"fromImage": name, "tag": tag})
+    answer = _docker(runtime, "POST", f"/images/create?{query}", header, timeout)
+    for line in answer.splitlines():
+        found = json.loads(line) if line.startswith("{") else {}
+        if "error" in found or "message" in found:
+            return process.Done(1, "", str(found.get("error") or found["message"]))
+    return process.Done(0, answer, "")
+
+
+def _podman_pull(runtime: Runtime, image: str, login: Login | None, timeout: float) -> process.Done:
+    command = [runtime.program, "pull", "--quiet"]
+    with tempfile.TemporaryDirectory() as folder:
+        if login:
+            path = os.path.join(folder, "auth.json")
+            auth = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
+            with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+                json.dump({"auths": {image.partition("/")[0]: {"auth": auth}}}, file)
+            command += ["--authfile", path]
+        return process.run([*command, image], timeout=timeout)

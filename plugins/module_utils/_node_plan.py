@@ -1,0 +1,332 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What has to change on a node. Reads, and changes nothing. Private."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+
+from ansible_collections.homeport.registry.plugins.module_utils import _node_containerd as containerd
+from ansible_collections.homeport.registry.plugins.module_utils import _node_directory as directory
+from ansible_collections.homeport.registry.plugins.module_utils import _node_hosts_file as hosts_file
+from ansible_collections.homeport.registry.plugins.module_utils import _node_pem as pem
+from ansible_collections.homeport.registry.plugins.module_utils import _node_probe as probe
+from ansible_collections.homeport.registry.plugins.module_utils._node_cri import Login
+from ansible_collections.homeport.registry.plugins.module_utils._node_errors import DistrustError, NodeError
+from ansible_collections.homeport.registry.plugins.module_utils._node_files import Content, load, read
+from ansible_collections.homeport.registry.plugins.module_utils._node_process import Service, service_of
+from ansible_collections.homeport.registry.plugins.module_utils._node_record import Owned, Record
+from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import Runtime
+
+SOON = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """A registry or a mirror that a node shall know, or forget.
+
+    `mirror_of` is the upstream whose images the registry `name` serves, empty for an ordinary registry.
+    """
+
+    name: str
+    present: bool
+    authorities: list[pem.Authority]
+    mirror_of: str = ""
+    fallback: bool = True
+    aliases: tuple[str, ...] = ()
+    address: str = ""
+    plain_http: bool = False
+    insecure: bool = False
+    replace_foreign: bool = False
+    image: str = ""
+    login: Login | None = None
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Return the names of its directories."""
+        return (self.mirror_of,) if self.mirror_of else (self.name, *self.aliases)
+
+    @property
+    def ca_text(self) -> str:
+        """Return its CA certificates as one text."""
+        return pem.bundle_text(self.authorities)
+
+    def files(self, runtime: Runtime, root: str) -> dict[str, dict[str, str | None]]:
+        """Return its files by directory name and path."""
+        if not self.present:
+            return {folder: {} for folder in self.folders}
+        if self.mirror_of:
+            scheme = "http" if self.plain_http else "https"
+            mirror = directory.Mirror(self.mirror_of, f"{scheme}://{self.name}", self.ca_text, self.fallback)
+            return {self.mirror_of: {**directory.mirror_files(mirror, root, runtime.kind, runtime.version)}}
+        found: dict[str, dict[str, str | None]] = {}
+        for folder in self.folders:
+            trust = directory.Trust(folder, self.ca_text, self.plain_http, self.insecure)
+            found[folder] = {**directory.trust_files(trust, root, runtime.kind)}
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """A file before and after; None where there is none."""
+
+    path: str
+    before: Content | None
+    after: Content | None
+
+    @property
+    def action(self) -> str:
+        """Say what happens to it."""
+        verb = "remove" if self.after is None else "change" if self.before else "create"
+        return f"{verb} {self.path}"
+
+    def diff(self) -> dict[str, str]:
+        """Return both texts for a diff."""
+
+        def text(content: Content | None) -> str:
+            return content.data.decode("utf-8", "replace") if content else ""
+
+        return {
+            "before_header": self.path,
+            "after_header": self.path,
+            "before": text(self.before),
+            "after": text(self.after),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Restart:
+    """A restart of the runtime that cannot be avoided, and the file that forces it."""
+
+    reason: str
+    service: Service
+    change: Change
+    root: str
+
+
+@dataclasses.dataclass
+class Plan:
+    """Everything that has to change, and what was seen on the way.
+
+    `files` holds the wanted text of each file by directory name and path, None for one that must not be there.
+    """
+
+    changes: list[Change]
+    restart: Restart | None
+    files: dict[str, dict[str, str | None]]
+    presented: dict[str, probe.Presented]
+    warnings: list[str]
+
+
+def make_plan(
+    wishes: t.Sequence[Wish],
+    record: Record,
+    runtime: Runtime,
+    *,
+    look: bool,
+    timeout: float,
+    restart_allowed: bool,
+    restart_command: t.Sequence[str] = (),
+    revert_config: bool = False,
+) -> Plan:
+    """Compare a node with what is wanted.
+
+    Args:
+        wishes: registries and mirrors.
+        record: what we own.
+        runtime: as found.
+        look: whether to look at the registries from the node.
+        timeout: seconds for each look.
+        restart_allowed: whether the runtime may be restarted at all.
+        restart_command: how to restart a runtime that is no systemd service.
+        revert_config: whether a removal also puts config_path back.
+
+    Raises:
+        NodeError: when something has to be decided or repaired by a person first.
+    """
+    plan = Plan([], None, {}, {}, [])
+    wanted = any(wish.present for wish in wishes)
+    root = runtime.root or _planned_root(runtime)
+    if wanted and not runtime.root:
+        plan.restart = _config_change(runtime, root, restart_command, restart_allowed)
+    elif revert_config and restart_allowed and not wanted and record.config.before:
+        plan.restart = _config_revert(runtime, record.config, restart_command)
+    hosts_changes = _hosts_changes(wishes)
+    seen: set[str] = set()
+    for wish in wishes:
+        for folder, files in wish.files(runtime, root).items():
+            if folder in seen:
+                raise NodeError(
+                    "plan the registries",
+                    where=folder,
+                    got="two entries want the same directory",
+                    remedy="Name each registry, alias and mirrored upstream once.",
+                )
+            seen.add(folder)
+            plan.files[folder] = files
+            owned = record.owned.get(folder, Owned())
+            if wish.present:
+                ours = {*owned.digests}
+                plan.warnings += directory.refuse_what_shadows(
+                    folder, root, runtime.kind, ours, replace=wish.replace_foreign
+                )
+                # A hosts.toml of somebody else that we took away stays away.
+                hosts = os.path.join(root, folder, "hosts.toml")
+                if owned.digests.get(hosts) == "" or (wish.replace_foreign and os.path.exists(hosts)):
+                    files.setdefault(hosts, None)
+            plan.changes += _file_changes(files, owned, plan.warnings)
+        if wish.present:
+            plan.warnings += _ageing(wish)
+            if look:
+                before = record.owned.get(wish.folders[0], Owned())
+                plan.presented[wish.folders[0]] = _look(wish, before, timeout)
+    plan.changes += hosts_changes
+    return plan
+
+
+def _planned_root(runtime: Runtime) -> str:
+    return runtime.config_path.partition(":")[0] or containerd.DEFAULT_ROOT
+
+
+def _config_change(runtime: Runtime, root: str, restart_command: t.Sequence[str], allowed: bool) -> Restart:
+    remedies = {
+        "k3s": "Upgrade k3s: releases since January 2024 make certs.d.",
+        "rke2": "Upgrade RKE2: releases since January 2024 make certs.d.",
+        "k0s": f'Put config_path = "{root}" into a file of /etc/k0s/containerd.d; k0s reloads it.',
+        "microk8s": "Upgrade MicroK8s to 1.23 or newer.",
+    }
+    if runtime.kind in remedies:
+        raise NodeError(
+            "let containerd read certs.d",
+            where=runtime.config,
+            got=f"{runtime.reason}; the file belongs to {runtime.kind}, which would write it again",
+            remedy=remedies[runtime.kind],
+        )
+    before = read(runtime.config)
+    text = before.data.decode("utf-8") if before else None
+    found = containerd.effective(runtime.program, runtime.config, runtime.version)
+    after = containerd.with_root(text, runtime.config, runtime.version, root)
+    containerd.validate(runtime.program, runtime.config, after, found, root)
+    if not allowed:
+        raise NodeError(
+            "go on without a restart of the runtime",
+            where=runtime.config,
+            got=runtime.reason,
+            remedy="Allow one, through which containers go on running (registry_node_trust_restart: auto), or set"
+            f' config_path = "{root}" yourself.',
+        )
+    content = dataclasses.replace(before or Content(b""), data=after.encode())
+    return Restart(runtime.reason, _service(runtime, restart_command), Change(runtime.config, before, content), root)
+
+
+def _config_revert(runtime: Runtime, owned: Owned, restart_command: t.Sequence[str]) -> Restart | None:
+    (path,) = owned.before
+    current, before = read(path), load(owned.before[path])
+    if current is None or current.sha256 != owned.digests[path] or current == before:
+        return None
+    change = Change(path, current, before)
+    return Restart("config_path goes back to what it was", _service(runtime, restart_command), change, "")
+
+
+def _service(runtime: Runtime, restart_command: t.Sequence[str]) -> Service:
+    service = service_of(runtime.pid, restart_command)
+    if service is None:
+        raise NodeError(
+            "find out how the runtime is restarted",
+            where=f"process {runtime.pid} ({runtime.program})",
+            got="it is no systemd service",
+            remedy="Give the command in restart_command.",
+        )
+    if service.kills_children:
+        raise NodeError(
+            "restart the runtime without harm",
+            where=service.name,
+            got="its unit would end the containers with it (KillMode is neither process nor mixed)",
+            remedy="Set KillMode=process and Delegate=yes in the unit, run systemctl daemon-reload, and run again.",
+        )
+    return service
+
+
+def _file_changes(files: t.Mapping[str, str | None], owned: Owned, warnings: list[str]) -> list[Change]:
+    changes = []
+    for path, text in files.items():
+        current = read(path)
+        wanted = None if text is None else Content(text.encode(), 0o644, os.geteuid(), os.getegid())
+        if current != wanted:
+            changes.append(Change(path, current, wanted))
+    for path, digest in owned.digests.items():
+        if path in files:
+            continue
+        current, before = read(path), load(owned.before.get(path))
+        if current is not None and current.sha256 != digest:
+            warnings.append(f"{path} is not as we wrote it; it stays")
+        elif current != before:
+            changes.append(Change(path, current, before))
+    return changes
+
+
+def _hosts_changes(wishes: t.Sequence[Wish]) -> list[Change]:
+    current = read(hosts_file.PATH)
+    if current is None and not any(wish.address for wish in wishes):
+        return []
+    text = wanted = current.data.decode("utf-8", "surrogateescape") if current else ""
+    for wish in wishes:
+        host = probe.split_host(wish.name)[0]
+        wanted = hosts_file.with_line(wanted, host, wish.address if wish.present else "")
+    if wanted == text:
+        return []
+    data = wanted.encode("utf-8", "surrogateescape")
+    return [Change(hosts_file.PATH, current, dataclasses.replace(current or Content(b""), data=data))]
+
+
+def _ageing(wish: Wish) -> list[str]:
+    warnings = [
+        f"the CA {one.subject} of {wish.name} expires in {one.days_left} days"
+        for one in wish.authorities
+        if one.days_left < SOON
+    ]
+    if wish.insecure:
+        warnings.append(f"the certificate of {wish.name} is not verified (insecure)")
+    if wish.plain_http:
+        warnings.append(f"{wish.name} is reached without TLS (plain_http)")
+    return warnings
+
+
+def _look(wish: Wish, owned: Owned, timeout: float) -> probe.Presented:
+    if wish.plain_http:
+        ip, port = probe.resolve(wish.name, wish.address, 80)
+        probe.connect(ip, port, timeout, wish.name).close()
+        return probe.Presented(ip, "", "", "", [], "", "")
+    try:
+        return probe.look(wish.name, wish.address, wish.ca_text, timeout, verify=not wish.insecure)
+    except DistrustError as exc:
+        _guard_rotation(wish, owned, timeout, exc)
+        raise
+
+
+def _guard_rotation(wish: Wish, owned: Owned, timeout: float, exc: DistrustError) -> None:
+    """Say so when it is our own change that would take a CA away that is still needed.
+
+    Raises:
+        NodeError: in that case.
+    """
+    for path in owned.digests:
+        current = read(path) if path.endswith("ca.crt") else None
+        if current is None:
+            continue
+        text = current.data.decode("utf-8", "replace")
+        if text != wish.ca_text and probe.trusts(wish.name, wish.address, text, timeout):
+            kept = {one.sha256 for one in wish.authorities}
+            dropped = [one for one in pem.fingerprints(text) if one not in kept]
+            raise DistrustError(
+                "drop a CA",
+                where=path,
+                got=f"{exc.where} still shows a certificate that only the old CA vouches for"
+                f" (SHA-256 {', '.join(one[:16] for one in dropped)})",
+                remedy="Keep both CAs in ca_certificates, give the server a certificate of the new one, then drop"
+                " the old one.",
+            ) from exc

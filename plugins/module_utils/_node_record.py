@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What we own on a node, what was there before, and what has been proven. Private."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import typing as t
+
+from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
+from ansible_collections.homeport.registry.plugins.module_utils._node_files import (
+    Content,
+    make_directories,
+    put,
+    read,
+    remove_directories,
+    write,
+)
+
+FORMAT = 1
+PATH = "/var/lib/homeport/node_trust.json"
+
+
+@dataclasses.dataclass
+class Owned:
+    """The files of one registry or mirror.
+
+    `before` holds what each path held when we first wrote it, None for nothing; `digests` what we wrote.
+    """
+
+    before: dict[str, dict[str, t.Any] | None] = dataclasses.field(default_factory=dict)
+    digests: dict[str, str] = dataclasses.field(default_factory=dict)
+    proof: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Record:
+    """The record of a node. `directories` are those that we made."""
+
+    path: str
+    owned: dict[str, Owned] = dataclasses.field(default_factory=dict)
+    directories: list[str] = dataclasses.field(default_factory=list)
+    config: Owned = dataclasses.field(default_factory=Owned)
+    runtime: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    pending: dict[str, dict[str, t.Any] | None] = dataclasses.field(default_factory=dict)
+    pending_directories: list[str] = dataclasses.field(default_factory=list)
+    restarting: bool = False
+
+    def tidy(self) -> None:
+        """Remove the directories that we made and that hold nothing of ours any more."""
+        files = [path for owned in self.owned.values() for path in owned.digests]
+        unused = [one for one in self.directories if not any(path.startswith(f"{one}/") for path in files)]
+        remove_directories(unused)
+        self.directories = [one for one in self.directories if one not in unused]
+
+    def save(self) -> None:
+        """Write it, for root alone: it may hold what users had in their files. An empty one is removed."""
+        if not self.owned and not self.pending and not self.config.before:
+            put(self.path, None)
+            remove_directories([os.path.dirname(self.path)])
+            return
+        make_directories(os.path.dirname(self.path))
+        body = {"format": FORMAT, **dataclasses.asdict(self)}
+        body.pop("path")
+        text = json.dumps(body, indent=1, sort_keys=True) + "\n"
+        write(self.path, Content(text.encode(), 0o600, os.geteuid(), os.getegid()))
+
+
+def open_record(path: str) -> Record:
+    """Read the record of a node; a new one where there is none.
+
+    Raises:
+        NodeError: when it cannot be read.
+    """
+    content = read(path)
+    if content is None:
+        return Record(path)
+    try:
+        body = json.loads(content.data)
+        if body.pop("format") != FORMAT:
+            raise ValueError("it has another format")
+        owned = {name: Owned(**one) for name, one in body.pop("owned").items()}
+        return Record(path, owned=owned, config=Owned(**body.pop("config")), **body)
+    except (ValueError, KeyError, TypeError) as exc:
+        raise NodeError(
+            "read the record of what was changed on this node",
+            where=path,
+            got=str(exc),
+            remedy="Another version of homeport.registry may have written it: use that one, or move the file away,"
+            " after which removal leaves our files in place.",
+        ) from exc

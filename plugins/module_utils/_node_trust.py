@@ -1,0 +1,286 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Bring a node to trust registries: plan, write, restart only if forced, prove, or put everything back. Private."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import time
+import typing as t
+
+from ansible_collections.homeport.registry.plugins.module_utils import _node_cri as cri
+from ansible_collections.homeport.registry.plugins.module_utils import _node_runtime as runtimes
+from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError, UnresolvedError
+from ansible_collections.homeport.registry.plugins.module_utils._node_files import (
+    load,
+    make_directories,
+    put,
+    read,
+    remove_directories,
+)
+from ansible_collections.homeport.registry.plugins.module_utils._node_plan import Change, Plan, Wish, make_plan
+from ansible_collections.homeport.registry.plugins.module_utils._node_record import Owned, open_record
+from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import Runtime
+
+# Go programs, as runtimes are, look at /etc/hosts again after 5 seconds.
+HOSTS_CACHE = 7
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to go about it; times in seconds.
+
+    `verify` is cri, tls or none; `restart` never, plan or now.
+    """
+
+    runtime: str = "auto"
+    endpoint: str = ""
+    verify: str = "cri"
+    restart: str = "never"
+    restart_command: tuple[str, ...] = ()
+    revert_config: bool = False
+    record: str = ""
+    timeout: float = 10
+    pull_timeout: float = 120
+    ready_timeout: float = 120
+
+
+def digest(text: str | None) -> str:
+    """Return the digest of a text, empty for a file that must not be there."""
+    return "" if text is None else hashlib.sha256(text.encode()).hexdigest()
+
+
+class Rollout:
+    """One node, one run."""
+
+    def __init__(self, wishes: t.Sequence[Wish], settings: Settings, *, check: bool) -> None:
+        """Read the record and find the runtime; undo first what an interrupted run left.
+
+        Raises:
+            NodeError: when the node is not in order.
+        """
+        self.wishes, self.settings, self.check = wishes, settings, check
+        self.warnings: list[str] = []
+        self.actions: list[str] = []
+        self.record = open_record(settings.record)
+        self._recover()
+        self.runtime = self._find_runtime()
+        self.plan = self._make_plan()
+        self.proofs: dict[str, dict[str, t.Any]] = {}
+
+    @property
+    def waits_for_restart(self) -> bool:
+        """Whether nothing was done because a restart has to be announced first."""
+        return self.plan.restart is not None and self.settings.restart == "plan"
+
+    @property
+    def changes(self) -> list[Change]:
+        """Every file that changes, the configuration of the runtime last."""
+        return [*self.plan.changes, *([self.plan.restart.change] if self.plan.restart else [])]
+
+    def run(self) -> None:
+        """Do what the plan says, unless it is a check or waits for a restart.
+
+        Raises:
+            NodeError: after everything was put back.
+        """
+        restart = self.plan.restart
+        self.actions += [change.action for change in self.changes]
+        if restart:
+            self.actions.append(f"restart {restart.service.name}: {restart.reason}")
+        if self.check or self.waits_for_restart:
+            self._note_proofs(pull=False)
+            return
+        if self.changes:
+            self._apply()
+        elif self._note_proofs(pull=True):
+            self._remember([])
+
+    def _find_runtime(self) -> Runtime:
+        if self.record.runtime:
+            known = runtimes.load(self.record.runtime)
+            asked = self.settings.endpoint.removeprefix("unix://")
+            same_kind = self.settings.runtime in ("auto", known.kind)
+            if same_kind and asked in ("", known.endpoint) and known.still_true():
+                return known
+        return runtimes.find(self.settings.runtime, self.settings.endpoint)
+
+    def _make_plan(self) -> Plan:
+        plan = make_plan(
+            self.wishes,
+            self.record,
+            self.runtime,
+            look=self.settings.verify != "none",
+            timeout=self.settings.timeout,
+            restart_allowed=self.settings.restart != "never",
+            restart_command=self.settings.restart_command,
+            revert_config=self.settings.revert_config,
+        )
+        self.warnings += plan.warnings
+        return plan
+
+    def _apply(self) -> None:
+        made: list[str] = []
+        restarting = False
+        try:
+            for change in self.changes:
+                if change.after is not None:
+                    made += make_directories(os.path.dirname(change.path))
+            self.record.pending = {one.path: one.before.dump() if one.before else None for one in self.changes}
+            self.record.pending_directories = made
+            self.record.restarting = self.plan.restart is not None
+            self.record.save()
+            for change in self.changes:
+                put(change.path, change.after)
+            if self.plan.restart:
+                restarting = True
+                self.plan.restart.service.restart_now(self.settings.ready_timeout)
+                self._settle(self.plan.restart.root)
+            self._note_proofs(pull=True)
+        except BaseException as exc:
+            self._put_back(made, restarting, exc)
+            raise
+        self._remember(made)
+
+    def _settle(self, root: str) -> None:
+        cri.wait_ready(self.runtime, self.settings.ready_timeout)
+        self.runtime = runtimes.find(self.runtime.kind, self.runtime.endpoint)
+        if root and self.runtime.root != root:
+            raise NodeError(
+                "see the new configuration in force",
+                where=self.runtime.config,
+                got=self.runtime.reason or f"containerd reads {self.runtime.root}",
+                remedy="Look for another program that writes this file.",
+            )
+
+    def _put_back(self, made: list[str], restarting: bool, cause: BaseException) -> None:
+        """Restore every file, and the runtime with the old ones; what fails here is added to the cause."""
+        try:
+            for change in reversed(self.changes):
+                put(change.path, change.before)
+            remove_directories(made)
+            if restarting and self.plan.restart:
+                self.plan.restart.service.restart_now(self.settings.ready_timeout)
+                cri.wait_ready(self.runtime, self.settings.ready_timeout)
+            self.record.pending, self.record.pending_directories, self.record.restarting = {}, [], False
+            self.record.save()
+        except NodeError as exc:
+            if isinstance(cause, NodeError):
+                cause.got += f"; then putting everything back failed too: {exc}"
+                cause.args = (f"{cause.args[0]} Putting everything back failed too: {exc}",)
+            return
+        if isinstance(cause, NodeError):
+            cause.args = (f"{cause.args[0]} Every file is as it was before.",)
+
+    def _recover(self) -> None:
+        if not self.record.pending:
+            return
+        self.actions.append("put back what an interrupted run had changed")
+        if self.check:
+            self.warnings.append("a run was interrupted here; the next one puts its changes back first")
+            return
+        for path, before in self.record.pending.items():
+            put(path, load(before))
+        remove_directories(self.record.pending_directories)
+        if self.record.restarting:
+            runtime = runtimes.find(self.settings.runtime, self.settings.endpoint)
+            service = runtimes.process.service_of(runtime.pid, self.settings.restart_command)
+            if service:
+                service.restart_now(self.settings.ready_timeout)
+                cri.wait_ready(runtime, self.settings.ready_timeout)
+        self.record.pending, self.record.pending_directories, self.record.restarting = {}, [], False
+        self.record.save()
+
+    def _note_proofs(self, *, pull: bool) -> bool:
+        """Prove every registry that is not proven as it is now; tell whether there was anything to prove."""
+        news = False
+        for wish in self.wishes:
+            folder = wish.folders[0]
+            if not wish.present:
+                continue
+            owned = self.record.owned.get(folder, Owned())
+            known = all(set(self.plan.files[name]) == set(self._owned(name).digests) for name in wish.folders)
+            key = self._proof_key(wish)
+            if owned.proof.get("key") == key and known:
+                self.proofs[folder] = owned.proof
+                continue
+            news = True
+            self.proofs[folder] = {"key": key, "how": "none", "by": "", "image": "", "at": ""}
+            if pull:
+                self.proofs[folder].update(self._prove(wish))
+        return news
+
+    def _owned(self, folder: str) -> Owned:
+        return self.record.owned.get(folder, Owned())
+
+    def _prove(self, wish: Wish) -> dict[str, str]:
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        if self.settings.verify == "none":
+            return {"at": now}
+        # The upstream of a mirror is not ours to ask for an image that does not exist.
+        image = wish.image or ("" if wish.mirror_of else f"{wish.name}/{cri.NOWHERE}")
+        if self.settings.verify == "tls" or not image:
+            return {"how": "looked", "by": "ssl", "at": now}
+        proof = self._pull(wish, image)
+        self.actions.append(f"prove {wish.folders[0]} by a pull: {proof.how}")
+        return {**proof.as_dict(), "at": now}
+
+    def _pull(self, wish: Wish, image: str) -> cri.Proof:
+        deadline = time.monotonic() + HOSTS_CACHE
+        while True:
+            try:
+                return cri.pull(self.runtime, image, wish.login, self.settings.pull_timeout, plain=wish.plain_http)
+            except UnresolvedError:
+                if not wish.address or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
+
+    def _proof_key(self, wish: Wish) -> str:
+        presented = self.plan.presented.get(wish.folders[0])
+        facts = {
+            "files": {name: self.plan.files[name] for name in wish.folders},
+            "runtime": self.runtime.dump(),
+            "server": presented.sha256 if presented else "",
+            "wish": [wish.image, wish.address, bool(wish.login), self.settings.verify],
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def _remember(self, made: list[str]) -> None:
+        """Write the record of a run that went well."""
+        record = self.record
+        changed = {change.path: change for change in self.changes}
+        for folder, files in self.plan.files.items():
+            owned = record.owned.setdefault(folder, Owned())
+            for path in files:
+                change = changed.get(path)
+                held = change.before if change else read(path)
+                owned.before.setdefault(path, held.dump() if held else None)
+                owned.digests[path] = digest(files[path])
+            for path in set(owned.digests) - set(files):
+                del owned.digests[path], owned.before[path]
+            owned.proof = self.proofs.get(folder, {})
+            if not files and not any(wish.present and folder in wish.folders for wish in self.wishes):
+                del record.owned[folder]
+        record.directories = list(dict.fromkeys([*record.directories, *made]))
+        record.tidy()
+        self._remember_config()
+        record.runtime = self.runtime.dump()
+        record.pending, record.pending_directories, record.restarting = {}, [], False
+        record.save()
+
+    def _remember_config(self) -> None:
+        restart = self.plan.restart
+        if restart is None:
+            return
+        path, after = restart.change.path, restart.change.after
+        if restart.root and after:
+            before = restart.change.before
+            self.record.config.before.setdefault(path, before.dump() if before else None)
+            self.record.config.digests[path] = after.sha256
+        else:
+            self.record.config = Owned()
