@@ -131,7 +131,7 @@ def make_directories(path: str) -> list[str]:
     Raises:
         NodeError: when that is impossible.
     """
-    missing = []
+    missing: list[str] = []
     while not os.path.isdir(path) and path not in ("", "/"):
         missing.insert(0, path)
         path = os.path.dirname(path)

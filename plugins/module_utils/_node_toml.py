@@ -181,9 +181,9 @@ class _Reader:
     def _header(self, start: int) -> Path:
         path = self._resolve(self._key())
         self._expect("]")
-        self._end_line()
         if path in self.document.tables or path in self.document.settings:
             raise self._error(f"the table [{dotted(path)}] is there twice")
+        self._end_line()
         self.document.tables[path] = Table(path, start, self.at)
         return path
 
@@ -247,7 +247,7 @@ class _Reader:
         return word
 
     def _array(self) -> list[t.Any]:
-        items = []
+        items: list[t.Any] = []
         while True:
             self._skip(_VOID)
             if self._take("]"):

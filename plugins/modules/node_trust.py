@@ -14,13 +14,13 @@ version_added: 0.1.0
 author:
   - homeport.registry contributors (!UNKNOWN)
 description:
-  - Runs on a cluster node. Puts the CA certificates of a registry where the node's container runtime looks on every pull,
-    so that nothing has to be restarted, and lets the runtime pull as proof.
-  - One run does everything. It looks at the registry from the node first (name, connection, certificate), keeps what was
-    there before, writes each file in one step, proves, and puts every file back when anything fails.
+  - Runs on a cluster node. Puts the CA certificates of a registry where the node's container runtime looks on every
+    pull, so that nothing has to be restarted, and lets the runtime pull as proof.
+  - One run does everything. It looks at the registry from the node first (name, connection, certificate), keeps what
+    was there before, writes each file in one step, proves, and puts every file back when anything fails.
   - What is owned and what was there before is recorded on the node, so that removal restores it exactly.
-  - Only when containerd does not read C(certs.d) at all is its configuration changed, by one value in place, which needs
-    one restart of containerd. That happens only with O(restart=now).
+  - Only when containerd does not read C(certs.d) at all is its configuration changed, by one value in place, which
+    needs one restart of containerd. That happens only with O(restart=now).
   - Needs Python 3.9 or newer on the node and nothing else.
 options:
   registries:
@@ -41,8 +41,8 @@ options:
       ca_certificates:
         description:
           - CA certificates in PEM form, one or more in each text. They count in addition to the system's.
-          - For a change of CA give the old and the new one until the server shows a certificate of the new one. A CA that
-            the server still needs cannot be dropped.
+          - For a change of CA give the old and the new one until the server shows a certificate of the new one. A CA
+            that the server still needs cannot be dropped.
         type: list
         elements: str
         default: []
@@ -136,15 +136,15 @@ options:
     default: ""
   verify:
     description:
-      - How trust is proven. V(cri) is a pull by the runtime whenever something differs from the last proof, V(tls) a look
-        at the certificate by Python, V(none) nothing at all.
+      - How trust is proven. V(cri) is a pull by the runtime whenever something differs from the last proof, V(tls) a
+        look at the certificate by Python, V(none) nothing at all.
     type: str
     choices: [cri, tls, none]
     default: cri
   restart:
     description:
-      - What to do when containerd does not read C(certs.d) yet. V(never) fails and says what to do, V(plan) changes nothing
-        and returns what would be done, V(now) changes the configuration and restarts.
+      - What to do when containerd does not read C(certs.d) yet. V(never) fails and says what to do, V(plan) changes
+        nothing and returns what would be done, V(now) changes the configuration and restarts.
     type: str
     choices: [never, plan, now]
     default: never
@@ -244,7 +244,11 @@ registries:
         names: [registry.example.com]
         not_after: Apr  5 00:00:00 2027 GMT
         sha256: 5f1d0c0a9e3b7a423b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca
-      proof: {how: answered, by: crictl, image: 'registry.example.com:5000/homeport/health:node-trust', at: '2026-11-25T11:00:00Z'}
+      proof:
+        how: answered
+        by: crictl
+        image: registry.example.com:5000/homeport/health:node-trust
+        at: '2026-11-25T11:00:00Z'
   contains:
     name:
       description: Directory of the registry; for a mirror the upstream.
@@ -265,8 +269,8 @@ registries:
       type: dict
     proof:
       description:
-        - RV(registries[].proof.how) is V(pulled), V(answered) (the registry itself said that there is no such image or no
-          such account), V(looked) (by Python only) or V(none).
+        - C(how) is V(pulled), V(answered) (the registry itself said that there is no such image or no such account),
+          V(looked) (by Python only) or V(none).
       type: dict
 runtime:
   description: The container runtime and where it looks.

@@ -74,12 +74,12 @@ class _Builder:
         )
 
 
-def _tar(files: dict[str, bytes]) -> bytes:
+def _tar(files: dict[str, bytes], mode: int = 0o644) -> bytes:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for name, body in sorted(files.items()):
             member = tarfile.TarInfo(name)
-            member.size = len(body)
+            member.size, member.mode = len(body), mode
             tar.addfile(member, io.BytesIO(body))
     return archive.getvalue()
 
@@ -137,5 +137,25 @@ def artifact(seed: str, *, tag: str = "1") -> Layout:
             )
         ],
         "annotations": {"org.opencontainers.image.created": EPOCH},
+    }
+    return builder.layout(builder.document(manifest, MANIFEST), tag)
+
+
+def program_image(program: bytes, architecture: str, *, tag: str = "1") -> Layout:
+    """Return an image of one program, which it runs."""
+    builder = _Builder()
+    body = _tar({"program": program}, mode=0o755)
+    config = {
+        "architecture": architecture,
+        "os": "linux",
+        "created": EPOCH,
+        "config": {"Entrypoint": ["/program"]},
+        "rootfs": {"type": "layers", "diff_ids": [_digest(body)]},
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": builder.document(config, CONFIG),
+        "layers": [builder.add(gzip.compress(body, compresslevel=1, mtime=0), LAYER)],
     }
     return builder.layout(builder.document(manifest, MANIFEST), tag)

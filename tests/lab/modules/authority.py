@@ -27,12 +27,12 @@ class Pair:
 class Authority:
     """Signs certificates for 127.0.0.1."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, days: float = 3000) -> None:
         self.folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")])
         # The root must outlive every certificate that it signs here.
-        builder = self._builder(self._name, self._key, days=3000, begins=-3000)
+        builder = self._builder(self._name, self._key, days=days, begins=-3000)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         certificate = builder.sign(self._key, hashes.SHA256())
         self.ca_file = folder / "ca.crt"

@@ -60,8 +60,8 @@ def old(from_node: Path, tmp_path_factory: pytest.TempPathFactory) -> Programs:
 @pytest.fixture(scope="session")
 def new(from_node: Path) -> Programs:
     """Return the containerd of the lab's nodes."""
-    names = [str(from_node / name) for name in ("containerd", "ctr", "crictl")]
-    programs = Programs(*names, version_of(names[0]))
+    containerd, ctr, crictl = (str(from_node / name) for name in ("containerd", "ctr", "crictl"))
+    programs = Programs(containerd, ctr, crictl, version_of(containerd))
     assert programs.version >= (2, 2)
     return programs
 

@@ -140,7 +140,7 @@ def test_a_runtime_that_is_no_service_needs_a_command(deaf, depot):
     assert "restart_command" in failed["remedy"]
 
 
-def test_an_interrupted_run_is_undone_by_the_next(deaf, depot):
+def test_an_interrupted_run_is_undone_by_the_next(deaf, depot, tmp_path):
     there = deaf.snapshot()
     options = {
         "registries": [depot.wish()],
@@ -151,9 +151,10 @@ def test_an_interrupted_run_is_undone_by_the_next(deaf, depot):
     }
     enter = ["nsenter", f"--mount=/proc/{deaf._holder.pid}/ns/mnt", "--", sys.executable, str(RUNNER), "node_trust"]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    process = subprocess.Popen(enter, stdin=subprocess.PIPE, env=env, text=True, start_new_session=True)
-    process.stdin.write(json.dumps(options))
-    process.stdin.close()
+    given = tmp_path / "options.json"
+    given.write_text(json.dumps(options))
+    with given.open() as stream:
+        process = subprocess.Popen(enter, stdin=stream, env=env, start_new_session=True)
     deadline = time.monotonic() + 60
     while "config_path" not in deaf.config.read_text() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import pytest
 
 from tests.lab.modules.authority import Authority
+from tests.lab.modules.distribution import Distribution
+from tests.lab.nodes.conftest import REGISTRY
 
 
 @pytest.fixture
@@ -42,9 +44,12 @@ def test_the_old_ca_goes_last(machine, depot, successor):
     assert machine.pid == process
 
 
-def test_a_ca_that_ends_soon_is_a_warning(machine, depot, monkeypatch):
-    result = machine.run(registries=[depot.wish()])
-    assert "expires" not in str(result.get("warnings"))
+def test_a_ca_that_ends_soon_is_a_warning(machine, depot, tmp_path):
+    (tmp_path / "short").mkdir()
+    short = Authority(tmp_path / "short", days=20)
+    result = machine.run(registries=[depot.wish(ca_certificates=[depot.ca, short.ca_file.read_text()])])
+    assert "expires in 19 days" in str(result["warnings"])
+    assert [one["days_left"] > 30 for one in result["registries"][0]["authorities"]] == [True, False]
 
 
 def test_drift_is_found_and_repaired(machine, depot):
@@ -106,9 +111,6 @@ def test_a_look_is_enough_when_asked_for(machine, depot):
 
 
 def test_a_registry_without_tls_has_to_be_asked_for(build, programs, depot, tmp_path):
-    from tests.lab.modules.distribution import Distribution
-    from tests.lab.nodes.conftest import REGISTRY
-
     machine = build(programs)
     server = Distribution(str(REGISTRY), tmp_path / "plain", store=tmp_path / "store")
     server.start()

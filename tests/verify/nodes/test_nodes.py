@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is true of each node."""
+
+from __future__ import annotations
+
+import base64
+import json
+import platform
+
+import pytest
+import testinfra
+from testinfra.host import Host
+
+from tests.verify import oci
+from tests.verify.cluster import Cluster
+from tests.verify.fixtures import ROOT
+from tests.verify.nodes.program import program
+from tests.verify.playbooks import Playbooks
+
+NAME = "registry.molecule.test"
+NODES = ("homeport-control-plane", "homeport-worker")
+FOLDER = f"/etc/containerd/certs.d/{NAME}"
+INVENTORY = ("-i", str(ROOT / "molecule" / "nodes" / "inventory"))
+PODS = "molecule-nodes-front"
+
+
+@pytest.fixture(params=NODES)
+def node(request: pytest.FixtureRequest, cluster: Cluster) -> Host:
+    """Return each node, which in the lab is a container."""
+    return testinfra.get_host(f"docker://{request.param}")
+
+
+def test_one_file_came_and_nothing_was_restarted(node):
+    assert node.file(FOLDER).listdir() == ["ca.crt"]
+    started = int(node.check_output("stat -c %Y /proc/$(pidof containerd)"))
+    assert started < node.file(f"{FOLDER}/ca.crt").mtime.timestamp()
+    assert "conf" not in node.check_output("find /etc/containerd -newer %s -name '*.toml'", f"{FOLDER}/ca.crt")
+
+
+def test_a_pull_by_the_runtime_was_the_proof(node):
+    record = json.loads(node.file("/var/lib/homeport/node_trust.json").content_string)
+    assert record["owned"][NAME]["proof"]["how"] == "answered"
+    assert record["owned"][NAME]["proof"]["by"] == "crictl"
+    assert node.file("/var/lib/homeport/node_trust.json").mode == 0o600
+    # What is not there is "not found" or asks for a password; it never is a question of trust.
+    refused = node.run("crictl pull %s/any/thing:1", NAME)
+    assert refused.rc != 0
+    assert "x509" not in refused.stderr
+    assert "401" in refused.stderr or "authorization failed" in refused.stderr
+
+
+def test_an_ordinary_pod_starts_on_every_node(cluster, client, writer, reader):
+    architecture = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+    layout = oci.program_image(program(architecture), architecture)
+    assert client.push(client.put(layout), "nodes/app:1", writer).rc == 0
+    auth = base64.b64encode(str(reader).encode()).decode()
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "pull", "namespace": PODS},
+        "type": "kubernetes.io/dockerconfigjson",
+        "stringData": {".dockerconfigjson": json.dumps({"auths": {NAME: {"auth": auth}}})},
+    }
+    pods = [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": f"on-{name}", "namespace": PODS},
+            "spec": {
+                "nodeName": name,
+                "restartPolicy": "Never",
+                "imagePullSecrets": [{"name": "pull"}],
+                "containers": [{"name": "app", "image": f"{NAME}/nodes/app:1", "imagePullPolicy": "Always"}],
+            },
+        }
+        for name in NODES
+    ]
+    cluster.apply(secret, *pods)
+    for name in NODES:
+        done = ("wait", f"pod/on-{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=120s")
+        cluster.kubectl("-n", PODS, *done)
+
+
+def test_a_second_run_changes_nothing(playbooks: Playbooks):
+    assert playbooks.run("nodes", *INVENTORY).changed == []
+
+
+def test_drift_is_shown_and_repaired(playbooks: Playbooks, cluster: Cluster):
+    worker = testinfra.get_host(f"docker://{NODES[1]}")
+    before = worker.file(f"{FOLDER}/ca.crt").content
+    worker.check_output("truncate -s 0 %s/ca.crt", FOLDER)
+    shown = playbooks.run("nodes", *INVENTORY, "--check", "--diff")
+    assert shown.changed == ["homeport.registry.registry_node_trust : Trust the registries"]
+    assert worker.file(f"{FOLDER}/ca.crt").size == 0
+    playbooks.run("nodes", *INVENTORY)
+    assert worker.file(f"{FOLDER}/ca.crt").content == before
+    assert playbooks.run("nodes", *INVENTORY, "--check").changed == []
+
+
+def test_a_node_that_cannot_be_proven_stops_the_rollout(playbooks: Playbooks, cluster: Cluster):
+    first, second = (testinfra.get_host(f"docker://{name}") for name in NODES)
+    first.check_output("mkdir /etc/containerd/certs.d/_backup")
+    second.check_output("truncate -s 0 %s/ca.crt", FOLDER)
+    try:
+        done = playbooks.attempt("nodes", *INVENTORY, callback="default")
+        assert done.returncode != 0
+        assert "Spegel" in done.stdout
+        assert second.file(f"{FOLDER}/ca.crt").size == 0
+    finally:
+        first.check_output("rmdir /etc/containerd/certs.d/_backup")
+    playbooks.run("nodes", *INVENTORY)
+    assert second.file(f"{FOLDER}/ca.crt").size > 0
