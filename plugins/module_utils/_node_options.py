@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The options of node_trust, and what they mean. Private."""
+"""The options of node_trust, what they mean, and its result. Private."""
 
 from __future__ import annotations
 
 import ipaddress
 import typing as t
 
+from ansible_collections.homeport.registry.plugins.module_utils._node_containerd import as_text
 from ansible_collections.homeport.registry.plugins.module_utils._node_cri import Login
 from ansible_collections.homeport.registry.plugins.module_utils._node_directory import check_name
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
@@ -16,6 +17,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._node_pem import
 from ansible_collections.homeport.registry.plugins.module_utils._node_plan import Wish
 from ansible_collections.homeport.registry.plugins.module_utils._node_record import PATH
 from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import KINDS
+from ansible_collections.homeport.registry.plugins.module_utils._node_trust import Rollout, Settings
 
 _STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 _TEXTS = {"type": "list", "elements": "str", "default": []}
@@ -133,3 +135,61 @@ def _address(address: str, name: str) -> str:
 
 def _bad(name: str, got: str, remedy: str) -> NodeError:
     return NodeError("plan the registries", where=name, got=got, remedy=remedy)
+
+
+def settings_from(params: t.Mapping[str, t.Any]) -> Settings:
+    """Return the settings of a run."""
+    return Settings(
+        runtime=params["runtime"],
+        endpoint=params["runtime_endpoint"],
+        verify=params["verify"],
+        restart=params["restart"],
+        restart_command=tuple(params["restart_command"]),
+        revert_config=params["revert_config_path"],
+        record=params["record"],
+        timeout=params["timeout"],
+        pull_timeout=params["pull_timeout"],
+        ready_timeout=params["ready_timeout"],
+    )
+
+
+def result_of(rollout: Rollout) -> dict[str, t.Any]:
+    """Return what RETURN describes."""
+    runtime, restart = rollout.runtime, rollout.plan.restart
+    registries = []
+    for wish in rollout.wishes:
+        presented = rollout.plan.presented.get(wish.folders[0])
+        proof = rollout.proofs.get(wish.folders[0], {})
+        registries.append(
+            {
+                "name": wish.folders[0],
+                "state": "present" if wish.present else "absent",
+                "files": [
+                    path
+                    for folder in wish.folders
+                    for path, text in rollout.plan.files[folder].items()
+                    if text is not None
+                ],
+                "authorities": [authority.as_dict() for authority in wish.authorities],
+                "presented": presented.as_dict() if presented else None,
+                "proof": {key: proof.get(key, "") for key in ("how", "by", "image", "at")},
+            }
+        )
+    about = (
+        {
+            "service": restart.service.name,
+            "reason": restart.reason,
+            "file": restart.change.path,
+            "done": not rollout.check and not rollout.waits_for_restart,
+        }
+        if restart
+        else None
+    )
+    names = ("kind", "endpoint", "config", "config_path", "root", "reason")
+    return {
+        "changed": bool(rollout.changes) and (rollout.check or not rollout.waits_for_restart),
+        "registries": registries,
+        "runtime": {"version": as_text(runtime.version), **{name: getattr(runtime, name) for name in names}},
+        "restart": about,
+        "actions": rollout.actions,
+    }

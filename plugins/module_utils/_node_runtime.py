@@ -192,7 +192,7 @@ def _refuse_foreign_managers() -> None:
             "OpenShift's machine config operator",
             "additionalTrustedCA and ImageDigestMirrorSet",
         ),
-        "/home/kubernetes/kube-env": ("GKE", "the containerd configuration of the node pool"),
+        os.path.join("/", "home", "kubernetes", "kube-env"): ("GKE", "the containerd configuration of the node pool"),
     }
     for path, (owner, way) in owners.items():
         if os.path.exists(path):

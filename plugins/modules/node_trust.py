@@ -338,72 +338,16 @@ actions:
     - 'prove registry.example.com:5000 by a pull: answered'
 """
 
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
-from ansible_collections.homeport.registry.plugins.module_utils._node_containerd import as_text
-from ansible_collections.homeport.registry.plugins.module_utils._node_options import SPEC, wishes_from
-from ansible_collections.homeport.registry.plugins.module_utils._node_trust import Rollout, Settings
-
-
-def settings_from(params: t.Mapping[str, t.Any]) -> Settings:
-    """Return the settings of a run."""
-    return Settings(
-        runtime=params["runtime"],
-        endpoint=params["runtime_endpoint"],
-        verify=params["verify"],
-        restart=params["restart"],
-        restart_command=tuple(params["restart_command"]),
-        revert_config=params["revert_config_path"],
-        record=params["record"],
-        timeout=params["timeout"],
-        pull_timeout=params["pull_timeout"],
-        ready_timeout=params["ready_timeout"],
-    )
-
-
-def result_of(rollout: Rollout) -> dict[str, t.Any]:
-    """Return what RETURN describes."""
-    runtime, restart = rollout.runtime, rollout.plan.restart
-    registries = []
-    for wish in rollout.wishes:
-        presented = rollout.plan.presented.get(wish.folders[0])
-        proof = rollout.proofs.get(wish.folders[0], {})
-        registries.append(
-            {
-                "name": wish.folders[0],
-                "state": "present" if wish.present else "absent",
-                "files": [
-                    path
-                    for folder in wish.folders
-                    for path, text in rollout.plan.files[folder].items()
-                    if text is not None
-                ],
-                "authorities": [authority.as_dict() for authority in wish.authorities],
-                "presented": presented.as_dict() if presented else None,
-                "proof": {key: proof.get(key, "") for key in ("how", "by", "image", "at")},
-            }
-        )
-    about = (
-        {
-            "service": restart.service.name,
-            "reason": restart.reason,
-            "file": restart.change.path,
-            "done": not rollout.check and not rollout.waits_for_restart,
-        }
-        if restart
-        else None
-    )
-    names = ("kind", "endpoint", "config", "config_path", "root", "reason")
-    return {
-        "changed": bool(rollout.changes) and (rollout.check or not rollout.waits_for_restart),
-        "registries": registries,
-        "runtime": {"version": as_text(runtime.version), **{name: getattr(runtime, name) for name in names}},
-        "restart": about,
-        "actions": rollout.actions,
-    }
+from ansible_collections.homeport.registry.plugins.module_utils._node_options import (
+    SPEC,
+    result_of,
+    settings_from,
+    wishes_from,
+)
+from ansible_collections.homeport.registry.plugins.module_utils._node_trust import Rollout
 
 
 def main() -> None:

@@ -43,6 +43,7 @@ class Distribution:
         deletes: bool = True,
         prefix: str = "",
         auth: dict | None = None,
+        listen: str = "127.0.0.1",
     ) -> None:
         """Keep the settings.
 
@@ -56,6 +57,7 @@ class Distribution:
             deletes: whether deleting is allowed.
             prefix: path in front of the API.
             auth: another authentication section.
+            listen: address to listen on.
         """
         folder.mkdir()
         self.port = free_port()
@@ -75,7 +77,7 @@ class Distribution:
                     "readonly": {"enabled": read_only},
                 },
             },
-            "http": {"addr": f"127.0.0.1:{self.port}", "secret": "only for tests", "relativeurls": True},
+            "http": {"addr": f"{listen}:{self.port}", "secret": "only for tests", "relativeurls": True},
         }
         if prefix:
             # Relative URLs leave the prefix out.

@@ -79,8 +79,16 @@ def build() -> Iterator[Callable[..., Machine]]:
     machines: list[Machine] = []
     with tempfile.TemporaryDirectory(prefix="hp-", ignore_cleanup_errors=True) as folder:
 
-        def build(programs: Programs, *, reads: bool = True, start: bool = True, more: str = "", **options) -> Machine:
-            machine = Machine(Path(folder) / str(len(machines)), programs, **options)
+        def build(
+            programs: Programs,
+            *,
+            reads: bool = True,
+            start: bool = True,
+            more: str = "",
+            kind: type[Machine] = Machine,
+            **options,
+        ) -> Machine:
+            machine = kind(Path(folder) / str(len(machines)), programs, **options)
             if "config" not in options:
                 machine.config.write_text(machine.usual((machine.with_root() if reads else "") + more))
             machines.append(machine)
@@ -115,7 +123,7 @@ def depot(tmp_path: Path, authority: Authority) -> Iterator[Depot]:
     pair = Pair(tmp_path / "depot.crt", tmp_path / "depot.key")
     shutil.copy(issued.certificate, pair.certificate)
     shutil.copy(issued.key, pair.key)
-    server = Distribution(str(REGISTRY), tmp_path / "depot", store=tmp_path / "store", tls=pair)
+    server = Distribution(str(REGISTRY), tmp_path / "depot", store=tmp_path / "store", tls=pair, listen="0.0.0.0")
     server.start()
     depot = Depot(server, authority, pair)
     depot.push()

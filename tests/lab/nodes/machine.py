@@ -106,9 +106,13 @@ class Machine:
             'mount --make-rprivate / && mount --bind "$2" /etc/hosts && while :; do'
             ' "$0" --config "$1" --log-level info >>"$3/log" 2>&1 & echo $! >"$3/pid"; wait $!; sleep 0.1; done'
         )
-        command = ["unshare", "--mount", "sh", "-c", script, self.programs.containerd, str(self.config)]
-        self._holder = subprocess.Popen([*command, str(self.hosts), str(self.folder)], start_new_session=True)
+        self._enter(script, self.programs.containerd, str(self.config), str(self.hosts), str(self.folder))
         self.wait(seconds)
+
+    def _enter(self, script: str, *arguments: str) -> None:
+        """Make the machine's namespace by a script in it, whose end is the machine's."""
+        command = ["unshare", "--mount", "sh", "-c", script, *(arguments or [str(self.folder)])]
+        self._holder = subprocess.Popen(command, start_new_session=True)
 
     def wait(self, seconds: float) -> None:
         """Wait until CRI answers. Raises AssertionError when it does not."""

@@ -72,14 +72,14 @@ def test_a_restart_is_refused_planned_and_done(deaf, depot):
 
 
 def test_the_changed_value_stays_unless_it_is_asked_back(build, new, depot):
-    machine = build(new, reads=False, more=f"{new.table}\n  config_path = '/tmp/hp-a:/tmp/hp-b' # two\n")
+    machine = build(new, reads=False, more=f"{new.table}\n  config_path = '/nowhere/a:/nowhere/b' # two\n")
     how = {"restart_command": machine.restart_command, "restart": "now"}
     machine.run(registries=[depot.wish(image=depot.image)], **how)
     process = machine.pid
     machine.run(registries=[{"name": depot.name, "state": "absent"}], **how)
     assert machine.pid == process
-    assert 'config_path = "/tmp/hp-a" # two' in machine.config.read_text()
-    assert not os.path.exists("/tmp/hp-a")
+    assert 'config_path = "/nowhere/a" # two' in machine.config.read_text()
+    assert not os.path.exists("/nowhere/a")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_drop_in_that_would_undo_the_change_is_named(build, programs, depot):
     old = programs.version < (2,)
     # Before version 2 any part of the section replaces the whole of it; later the key itself has to be there.
     part = '[plugins."io.containerd.grpc.v1.cri"]\n  enable_selinux = false\n'
-    key = f'{programs.table}\n  config_path = "/tmp/hp-a:/tmp/hp-b"\n'
+    key = f'{programs.table}\n  config_path = "/nowhere/a:/nowhere/b"\n'
     drop_in.write_text(f"version = {programs.file_version}\n" + (part if old else key))
     machine.config.write_text(f'imports = ["{drop_in.parent}/*.toml"]\n' + machine.usual())
     machine.start()
