@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure the collection against other tools on the lab, in one run.
 
-make bench                                      both parts, and rewrite docs/benchmarks.md from them
+make bench                                      all parts, and rewrite docs/benchmarks.md from them
 make bench BENCH_ARGS="apply --rounds 3"        one part, fewer rounds
 python -m tests.bench table                     rewrite docs/benchmarks.md from the last results
 
@@ -19,13 +19,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.bench import applying, pulling, table
+from tests.bench import applying, pulling, table, trusting
 from tests.bench.clock import wait_until_quiet
 from tests.bench.machine import commit, hardware, versions
 from tests.bench.rivals import fetch_programs
 from tools.paths import ROOT, cache_dir
 
-PARTS = ("apply", "pull")
+PARTS = ("apply", "pull", "trust")
 
 
 def say(text: str) -> None:
@@ -38,7 +38,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", nargs="*", default=[], choices=[*PARTS, "table", []], help="both parts without one")
+    parser.add_argument("part", nargs="*", default=[], choices=[*PARTS, "table", []], help="all parts without one")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of repeated runs and of pulls (default 7)")
     parser.add_argument("--first-rounds", type=int, default=3, help="rounds of first runs (default 3)")
     parser.add_argument("--load", type=float, default=1.5, help="start below this load average (default 1.5)")
@@ -64,6 +64,8 @@ def measure(options: argparse.Namespace, cache: Path) -> dict[str, Any]:
         say(f"== {part}")
         if part == "apply":
             found = applying.ApplyBench(cache / "apply", programs, say).run(options.rounds, options.first_rounds)
+        elif part == "trust":
+            found = trusting.TrustBench(cache / "trust", say).run(options.rounds)
         else:
             found = pulling.PullBench(cache / "pull", programs.kubectl, say).run(options.rounds)
         results[part] = {"about": about, "results": found}

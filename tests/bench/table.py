@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench import applying, pulling
+from tests.bench import applying, pulling, trusting
 
-AIMS = {"apply": applying.aims, "pull": pulling.aims}
+AIMS = {"apply": applying.aims, "pull": pulling.aims, "trust": trusting.aims}
 PHASES = ("no-op", "one change", "first run")
 
 
 def write(path: Path, results: Mapping[str, Any]) -> None:
     """Replace what stands between the markers of every part that has results. Raises ValueError without markers."""
     text = path.read_text(encoding="utf-8")
-    makers = {"apply": _apply, "pull": _pull}
+    makers = {"apply": _apply, "pull": _pull, "trust": _trust}
     for part, found in results.items():
         body = "\n".join(
             [_about(found["about"]), "", *makers[part](found["results"]), "", *_aims(AIMS[part](found["results"]))]
@@ -78,6 +78,15 @@ def _pull(results: Mapping[str, Any]) -> list[str]:
         gate, alone = results[row][pulling.GATE], results[row][pulling.ALONE]
         cells = [title, unit, *(f"{found[key]:.0f}" for found in (gate, alone) for key in ("max", "median"))]
         lines.append(f"| {' | '.join(cells)} | {gate['median'] / alone['median']:.2f} |")
+    return lines
+
+
+def _trust(results: Mapping[str, Any]) -> list[str]:
+    lines = ["| seconds, nothing to change | min | median | : ours |", "|---|---:|---:|---:|"]
+    ours = results["no-op"][trusting.OURS]["median"]
+    for name, title in results["titles"].items():
+        row = results["no-op"][name]
+        lines.append(f"| {title} | {row['min']:.2f} | {row['median']:.2f} | {row['median'] / ours:.2f} |")
     return lines
 
 

@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Images of an upstream registry come from its mirror."""
+
+from __future__ import annotations
+
+import pytest
+
+UPSTREAM = "upstream.test"
+IMAGE = f"{UPSTREAM}/team/app:1"
+
+
+@pytest.fixture
+def mirror(depot):
+    """Return a function that gives the entry of a mirror for an upstream that does not exist."""
+    common = {"upstream": UPSTREAM, "name": depot.name, "ca_certificates": [depot.ca]}
+    return lambda **more: {**common, **more}
+
+
+@pytest.mark.parametrize("fallback", [True, False])
+def test_the_twelve_steps(machine, mirror, fallback):
+    wish = mirror(image=IMAGE, fallback=fallback)
+    untouched, process = machine.snapshot(), machine.pid
+    assert "no such host" in machine.pull(IMAGE)
+    for check in (True, False):
+        result = machine.run(mirrors=[wish], check=check)
+        assert result["changed"] is True
+        if check:
+            assert machine.snapshot() == untouched
+    assert result["registries"][0]["name"] == UPSTREAM
+    assert result["registries"][0]["proof"]["how"] == "pulled"
+    assert sorted(path.name for path in (machine.root / UPSTREAM).iterdir()) == ["ca.crt", "hosts.toml"]
+    there = machine.snapshot()
+    for check in (True, False):
+        result = machine.run(mirrors=[wish], check=check)
+        assert (result["changed"], result["actions"]) == (False, [])
+    other = mirror(image=IMAGE, fallback=not fallback)
+    for check in (True, False):
+        assert machine.run(mirrors=[other], check=check)["changed"] is True
+        assert (machine.snapshot() == there) is check
+    for check in (True, False):
+        assert machine.run(mirrors=[other], check=check)["changed"] is False
+    gone = mirror(state="absent")
+    for check in (True, False):
+        assert machine.run(mirrors=[gone], check=check)["changed"] is True
+    assert machine.snapshot() == untouched
+    for check in (True, False):
+        assert machine.run(mirrors=[gone], check=check)["changed"] is False
+    assert machine.pid == process
+
+
+def test_the_upstream_is_asked_for_what_the_mirror_has_not_got_only_if_wanted(machine, mirror):
+    missing = f"{UPSTREAM}/team/other:1"
+    machine.run(mirrors=[mirror(fallback=False)])
+    assert "not found" in machine.pull(missing)
+    machine.run(mirrors=[mirror(fallback=True)])
+    said = machine.pull(missing)
+    # Version 2 reports the first of both answers, so only the older one shows that the upstream was asked.
+    assert "lookup upstream.test" in said or machine.programs.version >= (2,)
+
+
+def test_a_mirror_with_a_wrong_ca_is_refused(machine, depot, mirror):
+    failed = machine.refuse(mirrors=[mirror(ca_certificates=[])])
+    assert failed["tried"] == "trust the registry from this node"
+
+
+def test_a_mirror_and_its_own_registry_go_together(machine, depot, mirror):
+    result = machine.run(registries=[depot.wish(image=depot.image)], mirrors=[mirror(image=IMAGE)])
+    assert [one["proof"]["how"] for one in result["registries"]] == ["pulled", "pulled"]
