@@ -15,6 +15,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._errors import M
 
 LIBPASS_FLOOR = (1, 9)
 BCRYPT_FLOOR = (4, 0, 1)
+CRYPTOGRAPHY_FLOOR = (42,)
 _WANTED = "libpass>=1.9 and bcrypt>=4.0.1"
 
 
@@ -65,14 +66,26 @@ def load_bcrypt() -> BcryptHandler:
     return handler
 
 
-def _version_of(name: str) -> str:
+def require_cryptography() -> None:
+    """Make sure that certificates can be read.
+
+    Raises:
+        MissingLibraryError: cryptography is absent or too old.
+    """
+    task, wanted = "read certificates", "cryptography>=42.0"
+    version = _version_of("cryptography", task, wanted)
+    if parse_version(version) < CRYPTOGRAPHY_FLOOR:
+        raise _missing(f"cryptography {version} is too old", task, wanted)
+
+
+def _version_of(name: str, task: str = "hash passwords", wanted: str = _WANTED) -> str:
     try:
         return str(getattr(importlib.import_module(name), "__version__", "0"))
     except ImportError as exc:
-        raise _missing(f"{name} cannot be imported: {exc}") from exc
+        raise _missing(f"{name} cannot be imported: {exc}", task, wanted) from exc
 
 
-def _missing(got: str) -> MissingLibraryError:
+def _missing(got: str, task: str = "hash passwords", wanted: str = _WANTED) -> MissingLibraryError:
     return MissingLibraryError(
-        "hash passwords", where=sys.executable, got=got, remedy=f"Install {_WANTED} for this Python interpreter."
+        task, where=sys.executable, got=got, remedy=f"Install {wanted} for this Python interpreter."
     )

@@ -39,3 +39,7 @@ class MissingLibraryError(RegistryError):
 
 class HtpasswdError(RegistryError):
     """An htpasswd text or the users asked for it cannot be accepted."""
+
+
+class CertificateError(RegistryError):
+    """A certificate, its key or its authority cannot be used as it is."""

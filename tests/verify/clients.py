@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import string
 import subprocess
 import typing as t
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from testinfra.backend.base import CommandResult
@@ -158,9 +160,14 @@ class PullLoop:
         self.count = int(count)
 
 
-def start_clients(cluster: Cluster, namespace: str, image: str, pull_policy: str) -> None:
-    """Make the client pods, or keep the ones that run."""
+def start_clients(
+    cluster: Cluster, namespace: str, image: str, pull_policy: str, host_aliases: Mapping[str, str] | None = None
+) -> None:
+    """Make the client pods, or keep the ones that run; host_aliases are addresses by host name."""
     manifest = string.Template((HERE / "clients.yml").read_text(encoding="utf-8"))
-    filled = manifest.substitute(namespace=namespace, image=image, pull_policy=pull_policy)
+    aliases = [{"ip": address, "hostnames": [name]} for name, address in (host_aliases or {}).items()]
+    filled = manifest.substitute(
+        namespace=namespace, image=image, pull_policy=pull_policy, host_aliases=json.dumps(aliases)
+    )
     cluster.kubectl("apply", "-f", "-", stdin=filled)
     cluster.kubectl("-n", namespace, "wait", "pod", "--all", "--for=condition=Ready", f"--timeout={SOON:g}s")

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def _namespace() -> str:
-    return f"molecule-{os.environ.get('MOLECULE_SCENARIO_NAME', 'default')}"
+    return f"molecule-{os.environ.get('MOLECULE_SCENARIO_NAME', 'default').replace('_', '-')}"
 
 
 @pytest.fixture(scope="session")
@@ -57,11 +57,17 @@ def playbooks() -> Playbooks:
 
 
 @pytest.fixture(scope="session")
-def clients(cluster: Cluster, registry: Registry) -> str:
+def host_aliases() -> dict[str, str]:
+    """Return addresses by host name that the clients know, none unless a situation has some."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def clients(cluster: Cluster, registry: Registry, host_aliases: dict[str, str]) -> str:
     """Return the namespace of the clients, which run."""
     lab = "HOMEPORT_KUBECONFIG" not in os.environ
     image = os.environ.get("HOMEPORT_CLIENT_IMAGE", "homeport.lab/client:1" if lab else "quay.io/skopeo/stable:v1.20.0")
-    start_clients(cluster, f"{registry.namespace}-clients", image, "Never" if lab else "IfNotPresent")
+    start_clients(cluster, f"{registry.namespace}-clients", image, "Never" if lab else "IfNotPresent", host_aliases)
     return f"{registry.namespace}-clients"
 
 

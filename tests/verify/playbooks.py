@@ -33,18 +33,23 @@ class Run:
 
 
 class Playbooks:
-    """Runs playbooks against one inventory."""
+    """Runs playbooks against an inventory."""
 
-    def __init__(self, inventory: str) -> None:
-        """Take the path of an inventory."""
-        self.inventory = inventory
+    def __init__(self, *inventories: str) -> None:
+        """Take the paths of what the inventory is made of."""
+        self.inventories = inventories
 
     def attempt(
         self, name: str, *options: str, callback: str = "ansible.posix.json", **variables: t.Any
     ) -> subprocess.CompletedProcess[str]:
         """Run a playbook of the collection with these variables and let the callback print."""
         env = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": callback, "ANSIBLE_NOCOLOR": "1"}
-        line = ["ansible-playbook", f"homeport.registry.{name}", "-i", self.inventory, *options]
+        line = [
+            "ansible-playbook",
+            f"homeport.registry.{name}",
+            *(f"--inventory={path}" for path in self.inventories),
+            *options,
+        ]
         if variables:
             line += ["-e", json.dumps(variables)]
         return subprocess.run(line, env=env, capture_output=True, text=True, check=False, timeout=300)
