@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: homeport.registry contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command line: ``python3 -m lab up|down|status|clean|env|load``."""
+"""The command line: ``python3 -m lab up|down|status|clean|env|add|load``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,21 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 
-from lab import cluster, daemon, engine, flavour, layout, packages, preflight, scratch, shell, status, steps, versions
+from lab import (
+    addons,
+    cluster,
+    daemon,
+    engine,
+    flavour,
+    layout,
+    packages,
+    preflight,
+    scratch,
+    shell,
+    status,
+    steps,
+    versions,
+)
 from lab.errors import LabError
 from lab.progress import run_steps
 
@@ -41,6 +55,10 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("status", help="show what there is; exit status 1 when there is no working cluster")
     commands.add_parser("clean", help="down, then stop the lab's own engine; keeps the build cache")
     commands.add_parser("env", help='print shell lines for: eval "$(python3 -m lab env)"')
+    add_ = commands.add_parser("add", help="install add-ons into the running cluster, or find them installed")
+    add_.add_argument(
+        "addons", nargs="+", choices=sorted(addons.ADDONS), metavar="ADDON", help=", ".join(addons.ADDONS)
+    )
     load_ = commands.add_parser("load", help="load an image from the engine into both nodes")
     load_.add_argument("image", metavar="IMAGE")
     return top
@@ -115,11 +133,25 @@ def env_lines() -> list[str]:
     return [*lines, f'export PATH={shlex.quote(str(layout.BIN))}:"$PATH"']
 
 
-def load(image: str) -> None:
-    """Load ``image`` from the engine into both nodes."""
+def _running() -> engine.Engine:
+    """Return the engine that runs the cluster."""
     running = engine.current()
     if running is None or not cluster.is_running(running):
         raise LabError("no cluster is running; run: python3 -m lab up")
+    return running
+
+
+def add(names: Sequence[str]) -> None:
+    """Install add-ons, and those that they need, into the running cluster."""
+    plan = addons.steps(_running(), addons.in_order(names))
+    if plan:
+        run_steps(plan)
+    print(f"installed: {', '.join(addons.in_order(names))}")
+
+
+def load(image: str) -> None:
+    """Load ``image`` from the engine into both nodes."""
+    running = _running()
     cluster.kind(running, "load", "docker-image", image, "--name", layout.CLUSTER)
     print(f"loaded {image} into {', '.join(layout.NODES)}")
 
@@ -147,6 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 down()
             elif given.command == "clean":
                 clean()
+            elif given.command == "add":
+                add(given.addons)
             else:
                 load(given.image)
     except LabError as error:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import re
 import shutil
@@ -128,6 +129,13 @@ def build(family: Family) -> str:
     shutil.rmtree(home, ignore_errors=True)
     partial.rename(home)
     return "built"
+
+
+def module_directory(home: Path, module: str) -> Path:
+    """Return where the files of ``module`` are, at the version and sum that go.mod and go.sum in ``home`` pin."""
+    command = [str(toolchain()), "mod", "download", "-json", module]
+    answer = json.loads(shell.output(command, env=build_environment(), cwd=home, timeout=600))
+    return Path(answer["Dir"])
 
 
 def forget_compiled() -> str:

@@ -7,11 +7,12 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from lab import debian, golang, layout, scratch
+from lab import debian, golang, layout, scratch, wheels
 from lab.content import files_under, key_of, key_of_files
 from lab.engine import Engine
-from lab.versions import Family
+from lab.versions import Family, Wheel
 
 SOURCES = layout.PACKAGE / "images"
 KEY_LABEL = "homeport.lab.key"
@@ -23,16 +24,24 @@ class Image:
 
     name: str
     directory: str
-    programs: tuple[tuple[Family, str], ...] = ()
+    programs: tuple[tuple[Family | Wheel, str], ...] = ()
     arguments: dict[str, str] = field(default_factory=dict)
     folder: str = "."
 
     def key(self) -> str:
         """Return the content key of the image, the base's included."""
         source = SOURCES / self.directory
-        built = [f"{name}={golang.family_key(family)}" for family, name in self.programs]
+        built = [f"{name}={_key(origin)}" for origin, name in self.programs]
         given = [f"{name}={value}" for name, value in sorted(self.arguments.items())]
         return key_of(key_of_files(files_under(source), source), debian.key(), self.folder, *built, *given)
+
+
+def _key(origin: Family | Wheel) -> str:
+    return wheels.key(origin) if isinstance(origin, Wheel) else golang.family_key(origin)
+
+
+def _program(origin: Family | Wheel, name: str) -> Path:
+    return wheels.program(origin) if isinstance(origin, Wheel) else golang.program(origin, name)
 
 
 def is_current(engine: Engine, image: Image) -> bool:
@@ -48,9 +57,9 @@ def build(engine: Engine, image: Image) -> str:
         context = directory / "context"
         shutil.copytree(SOURCES / image.directory, context)
         (context / image.folder).mkdir(exist_ok=True)
-        for family, name in image.programs:
+        for origin, name in image.programs:
             # Same file system, so a link costs nothing where a copy costs 100 MB.
-            os.link(golang.program(family, name), context / image.folder / name)
+            os.link(_program(origin, name), context / image.folder / name)
         # Named without a value, the builder takes a proxy from the environment and keeps it out of the image.
         proxies = [name for name in ("http_proxy", "https_proxy", "no_proxy") if name in os.environ]
         given = [*proxies, *(f"{name}={value}" for name, value in image.arguments.items())]

