@@ -98,15 +98,18 @@ def steps(engine: Engine, names: Sequence[str]) -> list[Step]:
         addon = ADDONS[name]
         if known.get(name) == addon.key() and _is_available(name):
             continue
-        plan += [_origin_step(origin) for origin in _origins(addon)]
-        plan += [
-            Step(f"Images of {name}", lambda addon=addon: images.build_all(engine, list(addon.images))),
-            Step(f"Images of {name} into the nodes", lambda addon=addon: _load(engine, addon)),
-            Step(f"Objects of {name}", lambda addon=addon: _apply(addon)),
-        ]
+        plan += [*(_origin_step(origin) for origin in _origins(addon)), *_addon_steps(engine, addon)]
     if plan and not all(_is_there(origin) for name in names for origin in _origins(ADDONS[name])):
         plan.append(Step("Compiler cache, no longer needed", golang.forget_compiled))
     return plan
+
+
+def _addon_steps(engine: Engine, addon: Addon) -> list[Step]:
+    return [
+        Step(f"Images of {addon.name}", lambda: images.build_all(engine, list(addon.images))),
+        Step(f"Images of {addon.name} into the nodes", lambda: _load(engine, addon)),
+        Step(f"Objects of {addon.name}", lambda: _apply(addon)),
+    ]
 
 
 def _origins(addon: Addon) -> list[Family | Wheel]:

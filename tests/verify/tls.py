@@ -11,6 +11,7 @@ import subprocess
 import typing as t
 import uuid
 
+from cryptography import x509
 from testinfra.backend.base import CommandResult
 
 from tests.verify.clients import WORK, Answer, Client, _credentials
@@ -19,6 +20,12 @@ from tests.verify.registry import Account, Registry
 
 CERTS = f"{WORK}/certs"
 AUTHORITY = f"{CERTS}/ca.crt"
+
+
+def serial(certificate: str) -> str:
+    """Return the serial number of the first certificate in a PEM text, as openssl prints it."""
+    number = f"{x509.load_pem_x509_certificate(certificate.encode()).serial_number:x}"
+    return number if len(number) % 2 == 0 else f"0{number}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +82,15 @@ class TlsClient(Client):
         """Pull an image or index; skopeo checks every digest on the way."""
         options = ("copy", "--all", "--preserve-digests", f"--src-cert-dir={CERTS}")
         return self.skopeo(*options, *_credentials("src", account), self.reference(repository), target)
+
+    def wait_open(self, *, seconds: float = 60) -> None:
+        """Wait until reader and writer ask for a password; what is in front may need a while to find the way."""
+
+        def open_now() -> bool:
+            upload = self.http("/v2/any/blobs/uploads/", "-X", "POST", "--max-time", "8")
+            return {self.http("/v2/", "--max-time", "8").status, upload.status} == {401}
+
+        eventually(open_now, "both parts of the registry ask for a password", seconds=seconds)
 
     def served(self, address: str) -> str:
         """Return the serial number of the certificate that is served at host:port, empty when none is."""

@@ -21,7 +21,7 @@ from lab.versions import TRAEFIK
 ENGINE = Engine("own", None)
 
 
-@pytest.fixture(params=ADDONS.values(), ids=ADDONS)
+@pytest.fixture(params=ADDONS.values(), ids=list(ADDONS))
 def addon(request: pytest.FixtureRequest) -> Addon:
     found: Addon = request.param
     return found

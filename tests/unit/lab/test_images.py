@@ -14,7 +14,7 @@ from lab import components, debian, flavour, golang, images, layout, network, no
 from lab.content import key_of
 from lab.errors import LabError
 from lab.images import Image
-from lab.versions import ETCD, PULLED
+from lab.versions import ETCD, PULLED, Family
 
 COLUMN = versions.kubernetes("1.36")
 KUBEADM = [
@@ -45,6 +45,7 @@ def test_every_image_kubeadm_wants_is_built_from_its_program() -> None:
     for image in components.system_images(COLUMN):
         ((family, program),) = image.programs
         assert f"/{program}:" in image.name
+        assert isinstance(family, Family)
         assert program in family.programs
         assert (images.SOURCES / image.directory / "Dockerfile").is_file()
 

@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
 
 from tests.verify.clients import WORK, PullLoop
 from tests.verify.cluster import eventually
 from tests.verify.node_port.conftest import NAME
 from tests.verify.playbooks import Playbooks
 from tests.verify.registry import Account
-from tests.verify.tls import PublicRegistry, TlsClient
+from tests.verify.tls import PublicRegistry, TlsClient, serial
 
 GATE_TLS = 8443
 HELD = 64 << 20
@@ -27,12 +26,6 @@ HOLD = """
 curl -sS -f -u "$1" "$2" | { head -c 1 >/dev/null; while [ ! -e "$3" ]; do sleep 1; done; wc -c; }
 """
 APPLIED = "homeport.registry.registry_ingress : Apply certificates and exposure"
-
-
-def serial(certificate: str) -> str:
-    """Return the serial number of the first certificate in a PEM text, as openssl prints it."""
-    number = f"{x509.load_pem_x509_certificate(certificate.encode()).serial_number:x}"
-    return number if len(number) % 2 == 0 else f"0{number}"
 
 
 def installed(registry: PublicRegistry) -> str:

@@ -1,0 +1,12 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A layer that takes longer than a minute. The last file: the push goes on while the others run."""
+
+from __future__ import annotations
+
+from tests.verify.routed import SlowPush
+
+
+def test_a_slow_push_is_not_cut(slow_push: SlowPush) -> None:
+    """HOMEPORT_SLOW_MIB and HOMEPORT_SLOW_SECONDS make it bigger and slower."""
+    slow_push.check()
