@@ -77,6 +77,11 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
+def server_of(upstream: str) -> str:
+    """Return the address of a registry's API."""
+    return _SERVERS.get(upstream, f"https://{upstream}")
+
+
 def trust_files(trust: Trust, root: str, kind: str) -> dict[str, str]:
     """Return the files of a registry by path. Most registries need the CA and nothing else.
 
@@ -112,8 +117,7 @@ def mirror_files(mirror: Mirror, root: str, kind: str, version: tuple[int, ...])
     # Older versions ignore the key. It bounds the connection only, which would otherwise take 30 seconds.
     limit = ['dial_timeout = "3s"'] if version >= (2, 1) else []
     if mirror.fallback:
-        upstream = _SERVERS.get(mirror.upstream, f"https://{mirror.upstream}")
-        lines = [HEADER, f"server = {quote(upstream)}", "", f"[host.{quote(mirror.endpoint)}]"]
+        lines = [HEADER, f"server = {quote(server_of(mirror.upstream))}", "", f"[host.{quote(mirror.endpoint)}]"]
         lines += [f"  {line}" for line in ('capabilities = ["pull", "resolve"]', *ca, *limit)]
         text = "\n".join(lines) + "\n"
     else:

@@ -6,22 +6,17 @@ from __future__ import annotations
 
 import base64
 import json
-import platform
 
 import pytest
 import testinfra
 from testinfra.host import Host
 
-from tests.verify import oci
 from tests.verify.cluster import Cluster
-from tests.verify.fixtures import ROOT
-from tests.verify.nodes.program import program
+from tests.verify.nodes.conftest import INVENTORY, NODES, push_program
 from tests.verify.playbooks import Playbooks
 
 NAME = "registry.molecule.test"
-NODES = ("homeport-control-plane", "homeport-worker")
 FOLDER = f"/etc/containerd/certs.d/{NAME}"
-INVENTORY = ("-i", str(ROOT / "molecule" / "nodes" / "inventory"))
 PODS = "molecule-nodes-front"
 
 
@@ -51,9 +46,7 @@ def test_a_pull_by_the_runtime_was_the_proof(node):
 
 
 def test_an_ordinary_pod_starts_on_every_node(cluster, client, writer, reader):
-    architecture = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
-    layout = oci.program_image(program(architecture), architecture)
-    assert client.push(client.put(layout), "nodes/app:1", writer).rc == 0
+    push_program(client, writer)
     auth = base64.b64encode(str(reader).encode()).decode()
     secret = {
         "apiVersion": "v1",

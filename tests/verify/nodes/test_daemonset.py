@@ -1,0 +1,126 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The same trust by pods, for nodes that nobody logs in to; here for the registry's address instead of its name."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+
+import pytest
+import testinfra
+from testinfra.host import Host
+
+from tests.verify.clients import Client
+from tests.verify.cluster import Cluster
+from tests.verify.nodes.conftest import INVENTORY, NODES, push_program
+from tests.verify.playbooks import Playbooks, Run
+from tests.verify.registry import Account
+
+NAME = "10.96.77.43"
+NAMESPACE = "molecule-nodes-clients-nodes"
+FOLDER = f"/etc/containerd/certs.d/{NAME}"
+
+
+@pytest.fixture(scope="module")
+def options() -> dict[str, object]:
+    """Return the variables of the playbook."""
+    ca = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "ca.crt").read_text(encoding="utf-8")
+    return {
+        "registry_node_trust_registries": [{"name": NAME, "ca_certificates": [ca]}],
+        "registry_node_trust_namespace": NAMESPACE,
+        "registry_node_trust_canary_image": f"{NAME}/nodes/app:1",
+        "registry_node_trust_canary_pull_secrets": ["pull"],
+    }
+
+
+@pytest.fixture(scope="module")
+def installed(
+    cluster: Cluster, client: Client, playbooks: Playbooks, writer: Account, reader: Account, options: dict[str, object]
+) -> Run:
+    """Run the playbook for the first time; its canary needs an account."""
+    push_program(client, writer)
+    auth = base64.b64encode(str(reader).encode()).decode()
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "pull", "namespace": NAMESPACE},
+        "type": "kubernetes.io/dockerconfigjson",
+        "stringData": {".dockerconfigjson": json.dumps({"auths": {NAME: {"auth": auth}}})},
+    }
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    cluster.apply(namespace, secret)
+    assert not any(host(name).file(FOLDER).exists for name in NODES)
+    return playbooks.run("nodes_daemonset", *INVENTORY, **options)
+
+
+def host(name: str) -> Host:
+    """Return a node."""
+    return testinfra.get_host(f"docker://{name}")
+
+
+def test_every_node_has_the_file_and_has_pulled(installed, cluster):
+    for name in NODES:
+        assert host(name).file(f"{FOLDER}/ca.crt").exists
+    waited = installed.result("Wait until the kubelet of every node has the image from the registry")
+    assert {pod["spec"]["nodeName"] for pod in waited["resources"]} == set(NODES)
+    # The canaries are gone, the keepers stay, without any privilege but the owner's.
+    pods = cluster.find("items[].spec.containers[].name", "pods", "-n", NAMESPACE)
+    assert set(pods) <= {"node-trust", "canary"}
+    assert cluster.find("items[].metadata.name", "daemonsets", "-n", NAMESPACE) == ["depot-node-trust"]
+
+
+def test_a_second_run_changes_nothing(installed, playbooks, options):
+    assert playbooks.run("nodes_daemonset", *INVENTORY, **options).changed == []
+
+
+def test_a_lost_file_comes_back_by_itself(installed, cluster):
+    host(NODES[0]).check_output("rm %s/ca.crt", FOLDER)
+    cluster.kubectl("-n", NAMESPACE, "delete", "pods", "-l", "app.kubernetes.io/component=node-trust")
+    cluster.kubectl("-n", NAMESPACE, "rollout", "status", "daemonset/depot-node-trust", "--timeout=60s")
+    assert host(NODES[0]).file(f"{FOLDER}/ca.crt").exists
+
+
+def test_what_belongs_to_others_is_left_and_said(installed, playbooks, options, cluster):
+    theirs = "/etc/containerd/certs.d/theirs.molecule.test"
+    host(NODES[1]).check_output("mkdir %s && touch %s/hosts.toml", theirs, theirs)
+    (known,) = options["registry_node_trust_registries"]
+    both = {**options, "registry_node_trust_registries": [{**known, "aliases": ["theirs.molecule.test"]}]}
+    try:
+        done = playbooks.attempt("nodes_daemonset", *INVENTORY, **{**both, "registry_wait_timeout": 8})
+        assert done.returncode != 0
+        assert host(NODES[1]).file(theirs).listdir() == ["hosts.toml"]
+        said = cluster.kubectl("-n", NAMESPACE, "logs", "-l", "app.kubernetes.io/component=node-trust", "--tail=5")
+        assert "theirs.molecule.test belongs to somebody else" in said
+    finally:
+        host(NODES[1]).check_output("rm -r %s", theirs)
+
+
+def test_a_node_that_cannot_pull_is_named(installed, playbooks, options):
+    (known,) = options["registry_node_trust_registries"]
+    changed = {
+        "registry_node_trust_registries": [{**known, "aliases": [f"{NAME}:443"]}],
+        "registry_node_trust_canary_image": f"{NAME}/nodes/nothing:1",
+        "registry_wait_timeout": 15,
+    }
+    done = playbooks.attempt("nodes_daemonset", *INVENTORY, callback="default", **{**options, **changed})
+    assert done.returncode != 0
+    assert f"Not every node could pull {NAME}/nodes/nothing:1" in done.stdout
+    assert all(f"{name}: " in done.stdout for name in NODES)
+
+
+def test_removal_takes_everything_away(installed, playbooks, options, cluster):
+    (known,) = options["registry_node_trust_registries"]
+    gone = {
+        **options,
+        "registry_node_trust_registries": [{**known, "aliases": [f"{NAME}:443"]}],
+        "registry_node_trust_state": "absent",
+    }
+    assert playbooks.run("nodes_daemonset", *INVENTORY, **gone).changed != []
+    for name in NODES:
+        assert host(name).file("/etc/containerd/certs.d/_default").exists
+        assert not [entry for entry in host(name).file("/etc/containerd/certs.d").listdir() if NAME in entry]
+    assert cluster.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found") == ""
+    assert playbooks.run("nodes_daemonset", *INVENTORY, **gone).changed == []
