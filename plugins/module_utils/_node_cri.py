@@ -115,6 +115,28 @@ def _ready(runtime: Runtime) -> str:
     return "" if states == ["ok"] else f"its CRI plugin is {states or done.said}"
 
 
+def wait_for_lists(runtime: Runtime, values: t.Sequence[str], seconds: float) -> None:
+    """Wait until a Docker that was told to reload names these registries and mirrors.
+
+    Raises:
+        NodeError: when it does not within so many seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        known = json.loads(_docker(runtime, "GET", "/info") or "{}").get("RegistryConfig") or {}
+        missing = [value for value in values if value not in json.dumps(known)]
+        if not missing:
+            return
+        if time.monotonic() > deadline:
+            raise NodeError(
+                "see Docker's lists in force",
+                where=runtime.endpoint,
+                got=f"it does not name {', '.join(missing)}",
+                remedy="Look into its log: journalctl -u docker.",
+            )
+        time.sleep(0.2)
+
+
 def pull(runtime: Runtime, image: str, login: Login | None, timeout: float, *, plain: bool = False) -> Proof:
     """Pull an image through the runtime.
 

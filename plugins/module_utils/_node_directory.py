@@ -16,6 +16,8 @@ from ansible_collections.homeport.registry.plugins.module_utils._node_toml impor
 
 HEADER = "# Made by homeport.registry."
 _HOST = re.compile(r"(?:[a-zA-Z0-9](?:[-.a-zA-Z0-9]*[a-zA-Z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?")
+# They read registries.conf.d, by one library.
+CONTAINERS_KINDS = ("crio", "podman")
 # Image names without a host mean this one, whose API has another name.
 _SERVERS = {"docker.io": "https://registry-1.docker.io"}
 
@@ -95,8 +97,10 @@ def trust_files(trust: Trust, root: str, kind: str) -> dict[str, str]:
     """
     folder = os.path.join(root, trust.name)
     files = {os.path.join(folder, "ca.crt"): trust.ca_text} if trust.ca_text else {}
-    if trust.plain_http or trust.insecure:
-        _need_hosts_toml(kind, "plain_http and insecure", trust.name)
+    if (trust.plain_http or trust.insecure) and kind in CONTAINERS_KINDS:
+        lines = [*_registry(trust.name, trust.name), "insecure = true"]
+        files[_conf(root, trust.name)] = "\n".join(lines) + "\n"
+    elif (trust.plain_http or trust.insecure) and kind != "docker":
         lines = [HEADER, f"server = {quote(('http' if trust.plain_http else 'https') + '://' + trust.name)}"]
         if not trust.plain_http:
             lines.append("skip_verify = true")
@@ -105,12 +109,13 @@ def trust_files(trust: Trust, root: str, kind: str) -> dict[str, str]:
 
 
 def mirror_files(mirror: Mirror, root: str, kind: str, version: tuple[int, ...]) -> dict[str, str]:
-    """Return the files of a mirror by path, valid for this version of containerd.
+    """Return the files of a mirror by path, valid for this version of the runtime.
 
     Raises:
-        NodeError: when the runtime has no file for it.
+        NodeError: when the runtime cannot do it.
     """
-    _need_hosts_toml(kind, "mirrors", mirror.upstream)
+    if kind in (*CONTAINERS_KINDS, "docker"):
+        return _other_mirror_files(mirror, root, kind)
     folder = os.path.join(root, mirror.upstream)
     certificate = os.path.join(folder, "ca.crt")
     ca = [f"ca = {quote(certificate)}"] if mirror.ca_text else []
@@ -136,14 +141,36 @@ def _finish(lines: list[str]) -> str:
     return "\n".join([*lines, "", "[host]"]) + "\n"
 
 
-def _need_hosts_toml(kind: str, what: str, name: str) -> None:
-    if kind in ("docker", "podman", "crio"):
-        raise NodeError(
-            f"set {what}",
-            where=name,
-            got=f"{kind} has no hosts.toml",
-            remedy="Give the registry TLS with a CA, or leave these nodes out.",
-        )
+def _conf(root: str, name: str) -> str:
+    safe = re.sub(r"[^a-zA-Z0-9.-]", "-", name)
+    return os.path.join(os.path.dirname(root), "registries.conf.d", f"90-homeport-{safe}.conf")
+
+
+def _registry(prefix: str, location: str) -> list[str]:
+    return [HEADER, "[[registry]]", f"prefix = {quote(prefix)}", f"location = {quote(location)}"]
+
+
+def _other_mirror_files(mirror: Mirror, root: str, kind: str) -> dict[str, str]:
+    """Return the files of a mirror for runtimes that have no hosts.toml; those of Docker's are in daemon.json."""
+    name = mirror.endpoint.partition("//")[2]
+    files = {os.path.join(root, name, "ca.crt"): mirror.ca_text} if mirror.ca_text else {}
+    if kind == "docker":
+        if mirror.upstream != "docker.io" or not mirror.fallback:
+            raise NodeError(
+                "set a mirror",
+                where=mirror.upstream,
+                got="Docker has mirrors of docker.io only, and always asks that too",
+                remedy="Name the mirror itself in image names, or leave these nodes out.",
+            )
+        return files
+    insecure = ["insecure = true"] if mirror.endpoint.startswith("http:") else []
+    if mirror.fallback:
+        lines = [*_registry(mirror.upstream, mirror.upstream), "", "[[registry.mirror]]", f"location = {quote(name)}"]
+    else:
+        # Under another location the upstream is never asked.
+        lines = _registry(mirror.upstream, name)
+    files[_conf(root, mirror.upstream)] = "\n".join([*lines, *insecure]) + "\n"
+    return files
 
 
 def refuse_what_shadows(name: str, root: str, kind: str, ours: t.Collection[str], *, replace: bool) -> list[str]:

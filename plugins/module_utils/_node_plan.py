@@ -11,6 +11,7 @@ import os
 import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils import _node_containerd as containerd
+from ansible_collections.homeport.registry.plugins.module_utils import _node_daemon_json as daemon_json
 from ansible_collections.homeport.registry.plugins.module_utils import _node_directory as directory
 from ansible_collections.homeport.registry.plugins.module_utils import _node_hosts_file as hosts_file
 from ansible_collections.homeport.registry.plugins.module_utils import _node_pem as pem
@@ -18,8 +19,13 @@ from ansible_collections.homeport.registry.plugins.module_utils import _node_pro
 from ansible_collections.homeport.registry.plugins.module_utils._node_cri import Login
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import DistrustError, NodeError
 from ansible_collections.homeport.registry.plugins.module_utils._node_files import Content, load, read
-from ansible_collections.homeport.registry.plugins.module_utils._node_process import Service, service_of
 from ansible_collections.homeport.registry.plugins.module_utils._node_record import Owned, Record
+from ansible_collections.homeport.registry.plugins.module_utils._node_restart import (
+    Change,
+    Restart,
+    config_change,
+    config_revert,
+)
 from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import Runtime
 
 SOON = 30
@@ -51,6 +57,16 @@ class Wish:
         return (self.mirror_of,) if self.mirror_of else (self.name, *self.aliases)
 
     @property
+    def daemon_entries(self) -> list[tuple[str, str]]:
+        """Return its keys and values in Docker's daemon.json."""
+        entries = []
+        if self.present and (self.plain_http or self.insecure):
+            entries += [("insecure-registries", name) for name in ((self.name,) if self.mirror_of else self.folders)]
+        if self.present and self.mirror_of:
+            entries.append(("registry-mirrors", f"{'http' if self.plain_http else 'https'}://{self.name}"))
+        return entries
+
+    @property
     def ca_text(self) -> str:
         """Return its CA certificates as one text."""
         return pem.bundle_text(self.authorities)
@@ -70,44 +86,6 @@ class Wish:
         return found
 
 
-@dataclasses.dataclass(frozen=True)
-class Change:
-    """A file before and after; None where there is none."""
-
-    path: str
-    before: Content | None
-    after: Content | None
-
-    @property
-    def action(self) -> str:
-        """Say what happens to it."""
-        verb = "remove" if self.after is None else "change" if self.before else "create"
-        return f"{verb} {self.path}"
-
-    def diff(self) -> dict[str, str]:
-        """Return both texts for a diff."""
-
-        def text(content: Content | None) -> str:
-            return content.data.decode("utf-8", "replace") if content else ""
-
-        return {
-            "before_header": self.path,
-            "after_header": self.path,
-            "before": text(self.before),
-            "after": text(self.after),
-        }
-
-
-@dataclasses.dataclass(frozen=True)
-class Restart:
-    """A restart of the runtime that cannot be avoided, and the file that forces it."""
-
-    reason: str
-    service: Service
-    change: Change
-    root: str
-
-
 @dataclasses.dataclass
 class Plan:
     """Everything that has to change, and what was seen on the way.
@@ -120,6 +98,9 @@ class Plan:
     files: dict[str, dict[str, str | None]]
     presented: dict[str, probe.Presented]
     warnings: list[str]
+    # Entries of Docker's daemon.json that are ours, and what a reload has to bring into force.
+    entries: dict[str, dict[str, list[str]]] = dataclasses.field(default_factory=dict)
+    reload: list[str] | None = None
 
 
 def make_plan(
@@ -152,21 +133,14 @@ def make_plan(
     wanted = any(wish.present for wish in wishes)
     root = runtime.root or _planned_root(runtime)
     if wanted and not runtime.root:
-        plan.restart = _config_change(runtime, root, restart_command, restart_allowed)
+        plan.restart = config_change(runtime, root, restart_command, restart_allowed)
     elif revert_config and restart_allowed and not wanted and record.config.before:
-        plan.restart = _config_revert(runtime, record.config, restart_command)
+        plan.restart = config_revert(runtime, record.config, restart_command)
     hosts_changes = _hosts_changes(wishes)
-    seen: set[str] = set()
-    for wish in wishes:
-        for folder, files in wish.files(runtime, root).items():
-            if folder in seen:
-                raise NodeError(
-                    "plan the registries",
-                    where=folder,
-                    got="two entries want the same directory",
-                    remedy="Name each registry, alias and mirrored upstream once.",
-                )
-            seen.add(folder)
+    found = [(wish, wish.files(runtime, root)) for wish in wishes]
+    kept = _kept_files(found)
+    for wish, folders in found:
+        for folder, files in folders.items():
             plan.files[folder] = files
             owned = record.owned.get(folder, Owned())
             if wish.present:
@@ -178,77 +152,79 @@ def make_plan(
                 hosts = os.path.join(root, folder, "hosts.toml")
                 if owned.digests.get(hosts) == "" or (wish.replace_foreign and os.path.exists(hosts)):
                     files.setdefault(hosts, None)
-            plan.changes += _file_changes(files, owned, plan.warnings)
+            done = {change.path for change in plan.changes}
+            plan.changes += [
+                change
+                for change in _file_changes(files, owned, plan.warnings)
+                if change.path not in done and (wish.present or change.path not in kept)
+            ]
         if wish.present:
             plan.warnings += _ageing(wish)
             if look:
                 before = record.owned.get(wish.folders[0], Owned())
                 plan.presented[wish.folders[0]] = _look(wish, before, timeout)
-    plan.changes += hosts_changes
+    plan.changes += [*hosts_changes, *_daemon_changes(wishes, record, runtime, plan)]
     return plan
+
+
+def _kept_files(found: t.Sequence[tuple[Wish, dict[str, dict[str, str | None]]]]) -> dict[str, str | None]:
+    """Return the files that stay, by path.
+
+    Raises:
+        NodeError: when two entries want one directory, or one file with different contents.
+    """
+    seen: set[str] = set()
+    kept: dict[str, str | None] = {}
+    for wish, folders in found:
+        for folder, files in folders.items():
+            twice = folder in seen or any(kept.get(path, text) != text for path, text in files.items())
+            if twice:
+                raise NodeError(
+                    "plan the registries",
+                    where=folder,
+                    got="two entries want the same directory",
+                    remedy="Name each registry, alias and mirrored upstream once, with the same CAs each time.",
+                )
+            seen.add(folder)
+            if wish.present:
+                kept.update(files)
+    return kept
+
+
+def _daemon_changes(wishes: t.Sequence[Wish], record: Record, runtime: Runtime, plan: Plan) -> list[Change]:
+    """Return the change of Docker's daemon.json, and note in the plan which entries are ours."""
+    if runtime.kind != "docker":
+        return []
+    wanted: dict[str, list[str]] = {}
+    ours: dict[str, list[str]] = {}
+    for wish in wishes:
+        for key, values in record.entries.get(wish.folders[0], {}).items():
+            ours.setdefault(key, []).extend(values)
+        for key, value in wish.daemon_entries:
+            wanted.setdefault(key, []).append(value)
+    if not wanted and not ours:
+        return []
+    daemon_json.refuse_flags(runtime.pid, wanted)
+    path = daemon_json.path_of(runtime.pid)
+    current, first = read(path), load(record.config.before.get(path))
+    text = current.data.decode("utf-8") if current else None
+    after = daemon_json.merged(text, path, wanted, ours)
+    for wish in wishes:
+        own: dict[str, list[str]] = {}
+        for key, value in wish.daemon_entries:
+            own.setdefault(key, []).append(value)
+        plan.entries[wish.folders[0]] = daemon_json.added(text, own, ours)
+    if after == text:
+        return []
+    content = dataclasses.replace(current or Content(b""), data=after.encode()) if after is not None else None
+    if path in record.config.before and daemon_json.same(after, first.data.decode() if first else None):
+        content = first
+    plan.reload = sorted(value for values in wanted.values() for value in values)
+    return [Change(path, current, content)]
 
 
 def _planned_root(runtime: Runtime) -> str:
     return runtime.config_path.partition(":")[0] or containerd.DEFAULT_ROOT
-
-
-def _config_change(runtime: Runtime, root: str, restart_command: t.Sequence[str], allowed: bool) -> Restart:
-    remedies = {
-        "k3s": "Upgrade k3s: releases since January 2024 make certs.d.",
-        "rke2": "Upgrade RKE2: releases since January 2024 make certs.d.",
-        "k0s": f'Put config_path = "{root}" into a file of /etc/k0s/containerd.d; k0s reloads it.',
-        "microk8s": "Upgrade MicroK8s to 1.23 or newer.",
-    }
-    if runtime.kind in remedies:
-        raise NodeError(
-            "let containerd read certs.d",
-            where=runtime.config,
-            got=f"{runtime.reason}; the file belongs to {runtime.kind}, which would write it again",
-            remedy=remedies[runtime.kind],
-        )
-    before = read(runtime.config)
-    text = before.data.decode("utf-8") if before else None
-    found = containerd.effective(runtime.program, runtime.config, runtime.version)
-    after = containerd.with_root(text, runtime.config, runtime.version, root)
-    containerd.validate(runtime.program, runtime.config, after, found, root)
-    if not allowed:
-        raise NodeError(
-            "go on without a restart of the runtime",
-            where=runtime.config,
-            got=runtime.reason,
-            remedy="Allow one, through which containers go on running (registry_node_trust_restart: auto), or set"
-            f' config_path = "{root}" yourself.',
-        )
-    content = dataclasses.replace(before or Content(b""), data=after.encode())
-    return Restart(runtime.reason, _service(runtime, restart_command), Change(runtime.config, before, content), root)
-
-
-def _config_revert(runtime: Runtime, owned: Owned, restart_command: t.Sequence[str]) -> Restart | None:
-    (path,) = owned.before
-    current, before = read(path), load(owned.before[path])
-    if current is None or current.sha256 != owned.digests[path] or current == before:
-        return None
-    change = Change(path, current, before)
-    return Restart("config_path goes back to what it was", _service(runtime, restart_command), change, "")
-
-
-def _service(runtime: Runtime, restart_command: t.Sequence[str]) -> Service:
-    service = service_of(runtime.pid, restart_command)
-    if service is None:
-        raise NodeError(
-            "find out how the runtime is restarted",
-            where=f"process {runtime.pid} ({runtime.program})",
-            got="it is no systemd service",
-            remedy="Give the command in restart_command.",
-        )
-    if service.kills_children:
-        raise NodeError(
-            "restart the runtime without harm",
-            where=service.name,
-            got="its unit would end the containers with it (KillMode is neither process nor mixed)",
-            remedy="Set KillMode=process and Delegate=yes in the unit, run systemctl daemon-reload, and run again.",
-        )
-    return service
 
 
 def _file_changes(files: t.Mapping[str, str | None], owned: Owned, warnings: list[str]) -> list[Change]:

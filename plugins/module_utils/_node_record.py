@@ -39,12 +39,16 @@ class Owned:
 
 @dataclasses.dataclass
 class Record:
-    """The record of a node. `directories` are those that we made."""
+    """The record of a node.
+
+    `directories` are those that we made, `entries` what we added to Docker's daemon.json by directory name and key.
+    """
 
     path: str
     owned: dict[str, Owned] = dataclasses.field(default_factory=dict)
     directories: list[str] = dataclasses.field(default_factory=list)
     config: Owned = dataclasses.field(default_factory=Owned)
+    entries: dict[str, dict[str, list[str]]] = dataclasses.field(default_factory=dict)
     runtime: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     pending: dict[str, dict[str, t.Any] | None] = dataclasses.field(default_factory=dict)
     pending_directories: list[str] = dataclasses.field(default_factory=list)

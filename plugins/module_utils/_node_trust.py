@@ -10,10 +10,12 @@ import dataclasses
 import hashlib
 import json
 import os
+import signal
 import time
 import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils import _node_cri as cri
+from ansible_collections.homeport.registry.plugins.module_utils import _node_daemon_json as daemon_json
 from ansible_collections.homeport.registry.plugins.module_utils import _node_runtime as runtimes
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError, UnresolvedError
 from ansible_collections.homeport.registry.plugins.module_utils._node_files import (
@@ -137,6 +139,7 @@ class Rollout:
             self.record.save()
             for change in self.changes:
                 put(change.path, change.after)
+            self._reload()
             if self.plan.restart:
                 restarting = True
                 self.plan.restart.service.restart_now(self.settings.ready_timeout)
@@ -146,6 +149,14 @@ class Rollout:
             self._put_back(made, restarting, exc)
             raise
         self._remember(made)
+
+    def _reload(self) -> None:
+        """Let a runtime that does not look by itself read its lists again."""
+        if any("registries.conf.d" in change.path for change in self.changes) and self.runtime.kind == "crio":
+            os.kill(self.runtime.pid, signal.SIGHUP)
+        if self.plan.reload is not None:
+            os.kill(self.runtime.pid, signal.SIGHUP)
+            cri.wait_for_lists(self.runtime, self.plan.reload, self.settings.ready_timeout)
 
     def _settle(self, root: str) -> None:
         cri.wait_ready(self.runtime, self.settings.ready_timeout)
@@ -164,6 +175,8 @@ class Rollout:
             for change in reversed(self.changes):
                 put(change.path, change.before)
             remove_directories(made)
+            if self.plan.reload is not None:
+                os.kill(self.runtime.pid, signal.SIGHUP)
             if restarting and self.plan.restart:
                 self.plan.restart.service.restart_now(self.settings.ready_timeout)
                 cri.wait_ready(self.runtime, self.settings.ready_timeout)
@@ -259,7 +272,7 @@ class Rollout:
             for path in files:
                 change = changed.get(path)
                 held = change.before if change else read(path)
-                owned.before.setdefault(path, held.dump() if held else None)
+                owned.before.setdefault(path, self._first_before(path, held.dump() if held else None))
                 owned.digests[path] = digest(files[path])
             for path in set(owned.digests) - set(files):
                 del owned.digests[path], owned.before[path]
@@ -273,7 +286,29 @@ class Rollout:
         record.pending, record.pending_directories, record.restarting = {}, [], False
         record.save()
 
+    def _first_before(self, path: str, held: dict[str, t.Any] | None) -> dict[str, t.Any] | None:
+        """Return what was there before any of our entries wrote this file."""
+        for owned in self.record.owned.values():
+            if path in owned.before:
+                return owned.before[path]
+        return held
+
+    def _remember_entries(self) -> None:
+        if self.runtime.kind != "docker":
+            return
+        for folder, entries in self.plan.entries.items():
+            self.record.entries[folder] = entries
+        for folder in [folder for folder, entries in self.record.entries.items() if not entries]:
+            del self.record.entries[folder]
+        path = daemon_json.path_of(self.runtime.pid)
+        change = next((change for change in self.changes if change.path == path), None)
+        if change and self.record.entries:
+            self.record.config.before.setdefault(path, change.before.dump() if change.before else None)
+        elif not self.record.entries:
+            self.record.config = Owned()
+
     def _remember_config(self) -> None:
+        self._remember_entries()
         restart = self.plan.restart
         if restart is None:
             return

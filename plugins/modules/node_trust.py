@@ -82,7 +82,7 @@ options:
         choices: [present, absent]
         default: present
   mirrors:
-    description: Registries that serve the images of others. Only containerd has them so far.
+    description: Registries that serve the images of others. Docker has them for C(docker.io) only.
     type: list
     elements: dict
     default: []

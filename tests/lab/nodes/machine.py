@@ -68,6 +68,7 @@ class Machine:
             config: instead of the usual configuration.
         """
         self.folder, self.programs = folder, programs
+        self.options: dict[str, t.Any] = {}
         self.endpoint = str(folder / "c.sock")
         self.root = folder / "etc" / "certs.d"
         self.hosts = folder / "hosts"
