@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ansible_collections.homeport.registry.plugins.module_utils import _node_containerd as containerd
+from ansible_collections.homeport.registry.plugins.module_utils import _node_daemon_json as daemon_json
 from ansible_collections.homeport.registry.plugins.module_utils import _node_directory as directory
 from ansible_collections.homeport.registry.plugins.module_utils import _node_process as process
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
@@ -82,10 +85,61 @@ def test_a_mirror_without_fallback_is_the_server_itself():
     assert ("host",) in settings.tables
 
 
-@pytest.mark.parametrize("kind", ["docker", "podman", "crio"])
-def test_runtimes_without_hosts_toml_say_so(kind):
-    with pytest.raises(NodeError, match=r"has no hosts\.toml"):
-        directory.mirror_files(mirror(), "/certs.d", kind, (1,))
+@pytest.mark.parametrize("kind", ["podman", "crio"])
+@pytest.mark.parametrize(("fallback", "location"), [(True, "docker.io"), (False, "cache.test")])
+def test_a_mirror_for_runtimes_with_registries_conf(kind, fallback, location):
+    files = directory.mirror_files(mirror(fallback=fallback), "/etc/containers/certs.d", kind, (4, 3, 1))
+    assert files["/etc/containers/certs.d/cache.test/ca.crt"] == "PEM"
+    settings = Document(files["/etc/containers/registries.conf.d/90-homeport-docker.io.conf"], "x")
+    assert settings.get("registry", "0", "prefix") == "docker.io"
+    assert settings.get("registry", "0", "location") == location
+    # Under another location the upstream is never asked, so a mirror would be one too many.
+    found = settings.get("registry", "mirror", "0") or settings.get("registry", "0", "mirror")
+    assert (found is not None) is fallback
+
+
+def test_a_registry_without_tls_for_runtimes_with_registries_conf():
+    trust = directory.Trust("reg.test:5000", "", plain_http=True)
+    ((path, text),) = directory.trust_files(trust, "/etc/containers/certs.d", "podman").items()
+    assert path == "/etc/containers/registries.conf.d/90-homeport-reg.test-5000.conf"
+    assert Document(text, "x").get("registry", "0", "insecure") is True
+
+
+@pytest.mark.parametrize("more", [{"upstream": "quay.io"}, {"fallback": False}])
+def test_docker_mirrors_docker_io_only_and_asks_it_too(more):
+    with pytest.raises(NodeError, match=r"Docker has mirrors of docker\.io only"):
+        directory.mirror_files(mirror(**more), "/etc/docker/certs.d", "docker", (20, 10))
+
+
+THEIRS = '{"debug": true, "insecure-registries": ["theirs"]}'
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "ours", "after"),
+    [
+        (None, ["a"], [], {"insecure-registries": ["a"]}),
+        ("", ["a"], [], {"insecure-registries": ["a"]}),
+        (THEIRS, ["a"], [], {"debug": True, "insecure-registries": ["theirs", "a"]}),
+        (THEIRS, ["theirs"], [], json.loads(THEIRS)),
+        ('{"insecure-registries": ["a"]}', [], ["a"], None),
+        ('{"insecure-registries": ["a", "b"]}', ["b"], ["a", "b"], {"insecure-registries": ["b"]}),
+        (THEIRS, [], ["gone"], json.loads(THEIRS)),
+    ],
+)
+def test_single_entries_of_daemon_json(text, wanted, ours, after):
+    key = "insecure-registries"
+    changed = daemon_json.merged(text, "daemon.json", {key: wanted} if wanted else {}, {key: ours} if ours else {})
+    assert (json.loads(changed) if changed is not None else None) == after
+
+
+def test_what_the_user_had_is_not_ours():
+    assert daemon_json.added(THEIRS, {"insecure-registries": ["theirs", "a"]}, {}) == {"insecure-registries": ["a"]}
+
+
+@pytest.mark.parametrize("text", ["[", "[]", '{"insecure-registries": "a"}'])
+def test_a_broken_daemon_json_is_refused(text):
+    with pytest.raises(NodeError, match=r"daemon\.json"):
+        daemon_json.merged(text, "daemon.json", {"insecure-registries": ["a"]}, {})
 
 
 @pytest.mark.parametrize(
