@@ -95,7 +95,9 @@ def find(kind: str, endpoint: str) -> Runtime:
     _refuse_foreign_managers()
     if kind == "podman":
         return _podman()
-    asked = [endpoint] if endpoint else [*kubelet_endpoints(), *_SOCKETS]
+    kubelets = [] if endpoint else kubelet_endpoints()
+    # Where a kubelet runs, only its own runtime counts.
+    asked = [endpoint] if endpoint else kubelets or [*_SOCKETS]
     # Docker keeps a containerd of its own, which is not the one that pulls.
     if kind == "docker" and not endpoint:
         asked = ["/run/docker.sock", "/var/run/docker.sock"]
@@ -103,7 +105,7 @@ def find(kind: str, endpoint: str) -> Runtime:
         pid = process.listener_of(path)
         if pid:
             return _from_socket(kind, path, pid)
-    if kind == "auto" and process.find_program("podman"):
+    if kind == "auto" and not endpoint and not kubelets and process.find_program("podman"):
         return _podman()
     raise NodeError(
         "find the container runtime",
