@@ -20,7 +20,7 @@ def node(request: pytest.FixtureRequest, cluster: Cluster) -> Host:
 
 
 def test_nothing_of_ours_is_left(node):
-    assert not node.file("/etc/containerd/certs.d/registry.molecule.test").exists
+    assert not node.file("/etc/containerd/certs.d/registry.molecule.test:30643").exists
     assert not node.file("/var/lib/homeport").exists
     assert "homeport.registry" not in node.file("/etc/hosts").content_string
     # What was there before is still there.

@@ -1,13 +1,10 @@
 # SPDX-FileCopyrightText: homeport.registry contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The same trust by pods, for nodes that nobody logs in to; here for the registry's address instead of its name."""
+"""The same trust by pods, for nodes that nobody logs in to; here for another name of the registry."""
 
 from __future__ import annotations
 
-import base64
-import json
-import os
-from pathlib import Path
+import typing as t
 
 import pytest
 import testinfra
@@ -15,19 +12,21 @@ from testinfra.host import Host
 
 from tests.verify.clients import Client
 from tests.verify.cluster import Cluster
-from tests.verify.nodes.conftest import INVENTORY, NODES, push_program
+from tests.verify.nodes.conftest import NODES, PORT, pull_secret, push_program
 from tests.verify.playbooks import Playbooks, Run
 from tests.verify.registry import Account
+from tests.verify.tls import PublicRegistry
 
-NAME = "10.96.77.43"
+NAME = f"daemonset.molecule.test:{PORT}"
+PUBLIC = f"registry.molecule.test:{PORT}"
 NAMESPACE = "molecule-nodes-clients-nodes"
 FOLDER = f"/etc/containerd/certs.d/{NAME}"
 
 
 @pytest.fixture(scope="module")
-def options() -> dict[str, object]:
+def options(registry: PublicRegistry) -> dict[str, t.Any]:
     """Return the variables of the playbook."""
-    ca = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "ca.crt").read_text(encoding="utf-8")
+    ca = registry.find('data."ca.crt"', "configmap", f"{registry.name}-ca")
     return {
         "registry_node_trust_registries": [{"name": NAME, "ca_certificates": [ca]}],
         "registry_node_trust_namespace": NAMESPACE,
@@ -38,22 +37,17 @@ def options() -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def installed(
-    cluster: Cluster, client: Client, playbooks: Playbooks, writer: Account, reader: Account, options: dict[str, object]
+    cluster: Cluster, client: Client, playbooks: Playbooks, writer: Account, reader: Account, options: dict[str, t.Any]
 ) -> Run:
     """Run the playbook for the first time; its canary needs an account."""
     push_program(client, writer)
-    auth = base64.b64encode(str(reader).encode()).decode()
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "pull", "namespace": NAMESPACE},
-        "type": "kubernetes.io/dockerconfigjson",
-        "stringData": {".dockerconfigjson": json.dumps({"auths": {NAME: {"auth": auth}}})},
-    }
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-    cluster.apply(namespace, secret)
-    assert not any(host(name).file(FOLDER).exists for name in NODES)
-    return playbooks.run("nodes_daemonset", *INVENTORY, **options)
+    cluster.apply(namespace, pull_secret(NAMESPACE, NAME, reader))
+    for name in NODES:
+        assert not host(name).file(FOLDER).exists
+        # Pods cannot give a node a name; this stands for its DNS.
+        host(name).check_output("echo '127.0.0.1 daemonset.molecule.test' >> /etc/hosts")
+    return playbooks.run("nodes_daemonset", **options)
 
 
 def host(name: str) -> Host:
@@ -73,7 +67,7 @@ def test_every_node_has_the_file_and_has_pulled(installed, cluster):
 
 
 def test_a_second_run_changes_nothing(installed, playbooks, options):
-    assert playbooks.run("nodes_daemonset", *INVENTORY, **options).changed == []
+    assert playbooks.run("nodes_daemonset", **options).changed == []
 
 
 def test_a_lost_file_comes_back_by_itself(installed, cluster):
@@ -85,13 +79,13 @@ def test_a_lost_file_comes_back_by_itself(installed, cluster):
 
 def test_what_belongs_to_others_is_left_and_said(installed, playbooks, options, cluster):
     theirs = "/etc/containerd/certs.d/theirs.molecule.test"
-    # Pods are renewed one node after the other, so whichever comes first meets it.
-    for name in NODES:
-        host(name).check_output("mkdir %s && touch %s/hosts.toml", theirs, theirs)
     (known,) = options["registry_node_trust_registries"]
     both = {**options, "registry_node_trust_registries": [{**known, "aliases": ["theirs.molecule.test"]}]}
     try:
-        done = playbooks.attempt("nodes_daemonset", *INVENTORY, **{**both, "registry_wait_timeout": 20})
+        # Pods are renewed one node after the other, so whichever comes first meets it.
+        for name in NODES:
+            host(name).check_output("mkdir -p %s && touch %s/hosts.toml", theirs, theirs)
+        done = playbooks.attempt("nodes_daemonset", **{**both, "registry_wait_timeout": 20})
         assert done.returncode != 0
         assert all(host(name).file(theirs).listdir() == ["hosts.toml"] for name in NODES)
         said = cluster.kubectl("-n", NAMESPACE, "logs", "-l", "app.kubernetes.io/component=node-trust", "--tail=5")
@@ -104,11 +98,11 @@ def test_what_belongs_to_others_is_left_and_said(installed, playbooks, options, 
 def test_a_node_that_cannot_pull_is_named(installed, playbooks, options):
     (known,) = options["registry_node_trust_registries"]
     changed = {
-        "registry_node_trust_registries": [{**known, "aliases": [f"{NAME}:443"]}],
+        "registry_node_trust_registries": [{**known, "aliases": ["other.molecule.test"]}],
         "registry_node_trust_canary_image": f"{NAME}/nodes/nothing:1",
-        "registry_wait_timeout": 30,
+        "registry_wait_timeout": 20,
     }
-    done = playbooks.attempt("nodes_daemonset", *INVENTORY, callback="default", **{**options, **changed})
+    done = playbooks.attempt("nodes_daemonset", callback="default", **{**options, **changed})
     assert done.returncode != 0
     # Molecule has Ansible print failures to the other stream.
     said = done.stdout + done.stderr
@@ -120,12 +114,17 @@ def test_removal_takes_everything_away(installed, playbooks, options, cluster):
     (known,) = options["registry_node_trust_registries"]
     gone = {
         **options,
-        "registry_node_trust_registries": [{**known, "aliases": [f"{NAME}:443"]}],
+        "registry_node_trust_registries": [{**known, "aliases": ["other.molecule.test"]}],
         "registry_node_trust_state": "absent",
     }
-    assert playbooks.run("nodes_daemonset", *INVENTORY, **gone).changed != []
+    assert playbooks.run("nodes_daemonset", **gone).changed != []
     for name in NODES:
         assert host(name).file("/etc/containerd/certs.d/_default").exists
-        assert not [entry for entry in host(name).file("/etc/containerd/certs.d").listdir() if NAME in entry]
+        assert not [
+            entry
+            for entry in host(name).file("/etc/containerd/certs.d").listdir()
+            if "molecule.test" in entry and entry != PUBLIC
+        ]
+        host(name).check_output("cp /etc/hosts /tmp/hosts && grep -v daemonset.molecule.test /tmp/hosts > /etc/hosts")
     assert cluster.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found") == ""
-    assert playbooks.run("nodes_daemonset", *INVENTORY, **gone).changed == []
+    assert playbooks.run("nodes_daemonset", **gone).changed == []

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 
 import pytest
@@ -12,12 +11,14 @@ import testinfra
 from testinfra.host import Host
 
 from tests.verify.cluster import Cluster
-from tests.verify.nodes.conftest import INVENTORY, NODES, push_program
+from tests.verify.nodes.conftest import NODES, PORT, pull_secret, push_program
 from tests.verify.playbooks import Playbooks
 
-NAME = "registry.molecule.test"
+NAME = f"registry.molecule.test:{PORT}"
 FOLDER = f"/etc/containerd/certs.d/{NAME}"
-PODS = "molecule-nodes-front"
+SECCOMP = {"type": "RuntimeDefault"}
+CONTAINER = {"securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}
+PODS = "molecule-nodes-clients"
 
 
 @pytest.fixture(params=NODES)
@@ -47,14 +48,6 @@ def test_a_pull_by_the_runtime_was_the_proof(node):
 
 def test_an_ordinary_pod_starts_on_every_node(cluster, client, writer, reader):
     push_program(client, writer)
-    auth = base64.b64encode(str(reader).encode()).decode()
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "pull", "namespace": PODS},
-        "type": "kubernetes.io/dockerconfigjson",
-        "stringData": {".dockerconfigjson": json.dumps({"auths": {NAME: {"auth": auth}}})},
-    }
     pods = [
         {
             "apiVersion": "v1",
@@ -64,31 +57,34 @@ def test_an_ordinary_pod_starts_on_every_node(cluster, client, writer, reader):
                 "nodeName": name,
                 "restartPolicy": "Never",
                 "imagePullSecrets": [{"name": "pull"}],
-                "containers": [{"name": "app", "image": f"{NAME}/nodes/app:1", "imagePullPolicy": "Always"}],
+                "securityContext": {"runAsUser": 65532, "runAsNonRoot": True, "seccompProfile": SECCOMP},
+                "containers": [
+                    {"name": "app", "image": f"{NAME}/nodes/app:1", "imagePullPolicy": "Always", **CONTAINER}
+                ],
             },
         }
         for name in NODES
     ]
-    cluster.apply(secret, *pods)
+    cluster.apply(pull_secret(PODS, NAME, reader), *pods)
     for name in NODES:
         done = ("wait", f"pod/on-{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=120s")
         cluster.kubectl("-n", PODS, *done)
 
 
 def test_a_second_run_changes_nothing(playbooks: Playbooks):
-    assert playbooks.run("nodes", *INVENTORY).changed == []
+    assert playbooks.run("nodes").changed == []
 
 
 def test_drift_is_shown_and_repaired(playbooks: Playbooks, cluster: Cluster):
     worker = testinfra.get_host(f"docker://{NODES[1]}")
     before = worker.file(f"{FOLDER}/ca.crt").content
     worker.check_output("truncate -s 0 %s/ca.crt", FOLDER)
-    shown = playbooks.run("nodes", *INVENTORY, "--check", "--diff")
+    shown = playbooks.run("nodes", "--check", "--diff")
     assert shown.changed == ["homeport.registry.registry_node_trust : Trust the registries"]
     assert worker.file(f"{FOLDER}/ca.crt").size == 0
-    playbooks.run("nodes", *INVENTORY)
+    playbooks.run("nodes")
     assert worker.file(f"{FOLDER}/ca.crt").content == before
-    assert playbooks.run("nodes", *INVENTORY, "--check").changed == []
+    assert playbooks.run("nodes", "--check").changed == []
 
 
 def test_a_node_that_cannot_be_proven_stops_the_rollout(playbooks: Playbooks, cluster: Cluster):
@@ -96,11 +92,11 @@ def test_a_node_that_cannot_be_proven_stops_the_rollout(playbooks: Playbooks, cl
     first.check_output("mkdir /etc/containerd/certs.d/_backup")
     second.check_output("truncate -s 0 %s/ca.crt", FOLDER)
     try:
-        done = playbooks.attempt("nodes", *INVENTORY, callback="default")
+        done = playbooks.attempt("nodes", callback="default")
         assert done.returncode != 0
         assert "Spegel" in done.stdout + done.stderr
         assert second.file(f"{FOLDER}/ca.crt").size == 0
     finally:
         first.check_output("rmdir /etc/containerd/certs.d/_backup")
-    playbooks.run("nodes", *INVENTORY)
+    playbooks.run("nodes")
     assert second.file(f"{FOLDER}/ca.crt").size > 0
