@@ -34,6 +34,24 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "cost": ({"registry_auth_bcrypt_cost": 31}, "registry_auth", "registry_auth_bcrypt_cost (31) goes from 4 to 17"),
     "short": ({"registry_auth_password_length": 8}, "registry_auth", "registry_auth_password_length (8) goes from 22"),
     "colon": ({"registry_auth_users": [{"name": "a b", "role": "reader"}]}, "registry_auth", "Give a b a password of"),
+    "pushers": (
+        {"registry_auth_pull_accounts": ["ci"]},
+        "registry_auth",
+        "Every pod of the namespaces could use a writer's",
+    ),
+    "nobodys": (
+        {"registry_auth_pull_namespaces": ["shop"]},
+        "registry_auth",
+        "pull_accounts names no account for them",
+    ),
+    "unnameable": (
+        {
+            "registry_auth_users": [*ACCOUNTS, {"name": "The_Nodes", "role": "reader"}],
+            "registry_auth_pull_accounts": ["The_Nodes"],
+        },
+        "registry_auth",
+        "Choose another account than The_Nodes",
+    ),
     "cache": ({"registry_server_config": {"storage": {"cache": {}}}}, "registry_server", "may not set storage.cache"),
     "proxy": ({"registry_server_config": {"proxy": {}}}, "registry_server", "may not set storage.cache"),
     "debug": ({"registry_server_config": {"http": {"debug": {}}}}, "registry_server", "may not set storage.cache"),
