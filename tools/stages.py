@@ -62,7 +62,7 @@ def stages() -> dict[str, Stage]:
         "lab-tests": Stage([[*pytest, "tests/lab"]], ["tests/lab"], in_lab=True, counts_itself=True),
         "molecule": _molecule(os.environ.get("SCENARIO") or "default"),
         "faults": _molecule("faults"),
-        **{name: _molecule(name) for name in ("node_port", "ingress", "gateway", "nodes", "access")},
+        **{name: _molecule(name) for name in ("node_port", "ingress", "gateway", "nodes", "access", "cache")},
         "bench": Stage(
             [[sys.executable, "-m", "tests.bench", *_words("BENCH_ARGS")]], ["tests/bench/__main__.py"], in_lab=True
         ),

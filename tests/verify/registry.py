@@ -11,7 +11,7 @@ from testinfra.host import Host
 
 from tests.verify.cluster import SOON, Cluster, eventually
 
-Component = t.Literal["front", "writer"]
+Component = t.Literal["front", "writer", "cache"]
 
 
 @dataclasses.dataclass(frozen=True)

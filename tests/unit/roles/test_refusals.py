@@ -56,6 +56,38 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "proxy": ({"registry_server_config": {"proxy": {}}}, "registry_server", "may not set storage.cache"),
     "debug": ({"registry_server_config": {"http": {"debug": {}}}}, "registry_server", "may not set storage.cache"),
     "replicas": ({"registry_server_replicas": 0}, "registry_server", "registry_server_replicas is 0: at least one"),
+    "path": ({"registry_cache_upstream": "https://r.example/v2/"}, "registry_cache", "without a path or a slash"),
+    "hub": (
+        {"registry_cache_upstream": "https://docker.io"},
+        "registry_cache",
+        "Docker Hub is https://registry-1.docker.io",
+    ),
+    "sharing": (
+        {"registry_cache_upstream_secret_name": "there", "registry_auth_users": []},
+        "registry_cache",
+        "everybody who reaches the cache could pull every image that this account may pull",
+    ),
+    "halves": ({"registry_cache_upstream_username": "me"}, "registry_cache", "needs registry_cache_upstream_password"),
+    "both": (
+        {"registry_cache_upstream_username": "me", "registry_cache_upstream_secret_name": "there"},
+        "registry_cache",
+        "or registry_cache_upstream_secret_name, not both",
+    ),
+    "anonymous": (
+        {"registry_auth_anonymous_pull": True},
+        "registry_cache",
+        "A cache without registry_auth_users asks nobody",
+    ),
+    "tls": (
+        {"registry_ingress_exposure": "node_port", "registry_ingress_tls": "self_signed"},
+        "registry_cache",
+        "registry_ingress_exposure node_port would lead nowhere",
+    ),
+    "descriptors": (
+        {"registry_cache_config": {"storage": {"cache": {}}}},
+        "registry_cache",
+        "clients get empty layers",
+    ),
 }
 # Nothing is wrong with these: they get as far as the cluster, which is not there.
 ACCEPTED: dict[str, dict[str, Any]] = {
@@ -79,6 +111,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str
         "registry_kubeconfig": str(folder / "nowhere"),
         "registry_host": "registry.example.com",
         "registry_auth_users": ACCOUNTS,
+        "registry_cache_upstream": "https://upstream.example.com",
         "ansible_connection": "local",
     }
     settings = {**{name: case[0] for name, case in REFUSED.items()}, **ACCEPTED}
@@ -91,7 +124,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str
             "ignore_errors": True,
             "roles": [f"homeport.registry.{role}"],
         }
-        for role in ("registry_namespace", "registry_storage", "registry_auth", "registry_server")
+        for role in ("registry_namespace", "registry_storage", "registry_auth", "registry_server", "registry_cache")
     ]
     (folder / "play.yml").write_text(yaml.safe_dump(plays))
     environ = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_NOCOLOR": "1"}
@@ -115,7 +148,7 @@ def test_a_fault_is_refused_in_words(results: dict[str, dict[str, str]], case: s
 
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_what_is_right_gets_as_far_as_the_cluster(results: dict[str, dict[str, str]], case: str) -> None:
-    assert set(results[case]) == {f"registry_{part}" for part in ("namespace", "storage", "auth", "server")}
+    assert set(results[case]) == {f"registry_{part}" for part in ("namespace", "storage", "auth", "server", "cache")}
     assert all("nowhere" in message for message in results[case].values()), results[case]
 
 
