@@ -137,13 +137,13 @@ def make_plan(
     elif revert_config and restart_allowed and not wanted and record.config.before:
         plan.restart = config_revert(runtime, record.config, restart_command)
     hosts_changes = _hosts_changes(wishes)
-    found = [(wish, wish.files(runtime, root)) for wish in wishes]
+    found = [(wish, {**_dropped(wish, record), **wish.files(runtime, root)}) for wish in wishes]
     kept = _kept_files(found)
     for wish, folders in found:
         for folder, files in folders.items():
             plan.files[folder] = files
             owned = record.owned.get(folder, Owned())
-            if wish.present:
+            if wish.present and folder in wish.folders:
                 ours = {*owned.digests}
                 plan.warnings += directory.refuse_what_shadows(
                     folder, root, runtime.kind, ours, replace=wish.replace_foreign
@@ -156,7 +156,7 @@ def make_plan(
             plan.changes += [
                 change
                 for change in _file_changes(files, owned, plan.warnings)
-                if change.path not in done and (wish.present or change.path not in kept)
+                if change.path not in done and (change.path in files or change.path not in kept)
             ]
         if wish.present:
             plan.warnings += _ageing(wish)
@@ -165,6 +165,15 @@ def make_plan(
                 plan.presented[wish.folders[0]] = _look(wish, before, timeout)
     plan.changes += [*hosts_changes, *_daemon_changes(wishes, record, runtime, plan)]
     return plan
+
+
+def _dropped(wish: Wish, record: Record) -> dict[str, dict[str, str | None]]:
+    """Return the aliases that it had and that are not listed any more, without files."""
+    return {
+        folder: {}
+        for folder, owned in record.owned.items()
+        if owned.of == wish.folders[0] and folder not in wish.folders
+    }
 
 
 def _kept_files(found: t.Sequence[tuple[Wish, dict[str, dict[str, str | None]]]]) -> dict[str, str | None]:

@@ -29,9 +29,11 @@ PATH = "/var/lib/homeport/node_trust.json"
 class Owned:
     """The files of one registry or mirror.
 
-    `before` holds what each path held when we first wrote it, None for nothing; `digests` what we wrote.
+    `of` is the registry that it is an alias of, or itself. `before` holds what each path held when we first wrote it,
+    None for nothing; `digests` what we wrote.
     """
 
+    of: str = ""
     before: dict[str, dict[str, t.Any] | None] = dataclasses.field(default_factory=dict)
     digests: dict[str, str] = dataclasses.field(default_factory=dict)
     proof: dict[str, t.Any] = dataclasses.field(default_factory=dict)

@@ -269,6 +269,7 @@ class Rollout:
         changed = {change.path: change for change in self.changes}
         for folder, files in self.plan.files.items():
             owned = record.owned.setdefault(folder, Owned())
+            owned.of = next((wish.folders[0] for wish in self.wishes if folder in wish.folders), owned.of)
             for path in files:
                 change = changed.get(path)
                 held = change.before if change else read(path)

@@ -45,7 +45,13 @@ def test_the_twelve_steps(machine, depot):
         assert machine.run(registries=[more], check=check)["changed"] is False
         assert machine.snapshot() == there
 
-    gone = {"name": depot.name, "aliases": ["depot.test:9"], "state": "absent"}
+    # An alias that is not listed any more goes.
+    assert machine.run(registries=[wish])["changed"] is True
+    assert not (machine.root / "depot.test:9").exists()
+    machine.run(registries=[more])
+    there = machine.snapshot()
+
+    gone = {"name": depot.name, "state": "absent"}
     for check in (True, False):
         result = machine.run(registries=[gone], check=check)
         assert result["changed"] is True
