@@ -48,7 +48,7 @@ demo: ## Install a registry in the lab, push and pull an image through it, and s
 	@$(STAGES) lab demo
 
 test: ## Everything: lint, unit, lab, lab-tests, molecule with all its situations
-	@$(STAGES) lint unit lab lab-tests molecule node_port ingress gateway nodes access cache
+	@$(STAGES) lint unit lab lab-tests molecule situations
 
 faults: ## Break things while the registry works, HOMEPORT_FAULT_ROUNDS times (molecule/faults)
 	@$(STAGES) lab faults

@@ -21,6 +21,8 @@ from tools import report, tree
 from tools.paths import ROOT
 from tools.venv import BootstrapError, ensure_program
 
+# The scenarios of molecule that "make test" runs after the default one, each named after a situation.
+SITUATIONS = ("node_port", "ingress", "gateway", "nodes", "access", "cache")
 LAB = (sys.executable, "-m", "lab")
 PYTEST = (sys.executable, "-m", "pytest")
 
@@ -62,7 +64,7 @@ def stages() -> dict[str, Stage]:
         "lab-tests": Stage([[*pytest, "tests/lab"]], ["tests/lab"], in_lab=True, counts_itself=True),
         "molecule": _molecule(os.environ.get("SCENARIO") or "default"),
         "faults": _molecule("faults"),
-        **{name: _molecule(name) for name in ("node_port", "ingress", "gateway", "nodes", "access", "cache")},
+        **{name: _molecule(name) for name in SITUATIONS},
         "bench": Stage(
             [[sys.executable, "-m", "tests.bench", *_words("BENCH_ARGS")]], ["tests/bench/__main__.py"], in_lab=True
         ),
@@ -123,9 +125,11 @@ def run_stage(stage: Stage, env: Mapping[str, str]) -> report.Counts:
 def main(argv: list[str]) -> int:
     """Run the stages named on the command line; return the exit code."""
     known = stages()
+    argv = [name for word in argv for name in (SITUATIONS if word == "situations" else (word,))]
     unknown = [name for name in argv if name not in known]
     if unknown or not argv:
-        print(__doc__, f"Stages: {', '.join(known)}", sep="\n", file=sys.stderr)
+        group = f"situations: {', '.join(SITUATIONS)}"
+        print(__doc__, f"Stages: {', '.join(known)}", group, sep="\n", file=sys.stderr)
         return 2
     try:
         env = tree.environment(tree.ensure())

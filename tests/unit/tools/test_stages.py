@@ -100,8 +100,14 @@ def test_failures_are_named_at_the_end(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert capsys.readouterr().out.splitlines()[-2:] == ["failed: test_x: why", "2 passed, 1 failed"]
 
 
-def test_every_stage_that_make_test_runs_exists() -> None:
+def test_every_stage_that_a_target_runs_exists() -> None:
     makefile = (stages.ROOT / "Makefile").read_text(encoding="utf-8")
     lines = [line.split()[1:] for line in makefile.splitlines() if line.startswith("\t@$(STAGES)")]
     assert lines
-    assert {name for line in lines for name in line} <= set(stages.stages())
+    assert {name for line in lines for name in line} <= {*stages.stages(), "situations"}
+
+
+def test_every_scenario_is_run() -> None:
+    folders = {path.parent.name for path in (stages.ROOT / "molecule").glob("*/molecule.yml")}
+    # The default one is the stage of that name, and the one for long nights has a target of its own.
+    assert folders == {*stages.SITUATIONS, "default", "faults"}
