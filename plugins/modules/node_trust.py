@@ -347,12 +347,14 @@ from ansible_collections.homeport.registry.plugins.module_utils._node_options im
     settings_from,
     wishes_from,
 )
+from ansible_collections.homeport.registry.plugins.module_utils._node_process import start_by
 from ansible_collections.homeport.registry.plugins.module_utils._node_trust import Rollout
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    start_by(module.run_command)
     warnings: list[str] = []
     try:
         rollout = Rollout(wishes_from(module.params), settings_from(module.params), check=module.check_mode)
