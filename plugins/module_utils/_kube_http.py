@@ -42,6 +42,16 @@ APPLY_CONTENT_TYPE = "application/apply-patch+yaml"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
+# Now and then one of many handshakes at the same moment is seen to end like this. The server has read no request
+# then, so it can be sent again.
+_TLS_MISHAPS = (
+    "decode error",
+    "decrypt error",
+    "internal error",
+    "bad record mac",
+    "unexpected message",
+    "eof occurred",
+)
 _TRANSIENT = ("failed calling webhook", "etcdserver", "etcd", "timed out", "timeout", "leader changed")
 
 
@@ -298,7 +308,8 @@ def describe_loss(error: Exception) -> tuple[bool, str]:
     if "NameResolutionError" in names or "gaierror" in names:
         return True, "its host name cannot be resolved"
     if "SSLError" in names:
-        return True, f"TLS failed ({text})"
+        mishap = any(words in text.lower().replace("_", " ") for words in _TLS_MISHAPS)
+        return not mishap, f"TLS failed ({text})"
     if "ConnectTimeoutError" in names:
         return False, f"no connection within {CONNECT_SECONDS:.0f} seconds"
     if "ReadTimeoutError" in names:

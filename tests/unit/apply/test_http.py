@@ -64,6 +64,9 @@ UNTRUSTED = ssl.SSLCertVerificationError(1, "[SSL] certificate verify failed: se
     [
         (exceptions.SSLError(UNTRUSTED), True, "its certificate is not trusted (self-signed certificate)"),
         (exceptions.SSLError(ssl.SSLError(1, "wrong version number")), True, "TLS failed"),
+        (exceptions.SSLError(ssl.SSLError(1, "[SSL: TLSV1_ALERT_UNKNOWN_CA] unknown ca")), True, "TLS failed"),
+        (exceptions.SSLError(ssl.SSLError(1, "[SSL: TLSV1_ALERT_DECODE_ERROR] decode error")), False, "TLS failed"),
+        (exceptions.SSLError(ssl.SSLEOFError(8, "EOF occurred in violation of protocol")), False, "TLS failed"),
         (
             chained(exceptions.HTTPError("x"), socket.gaierror(-2, "Name or service")),
             True,
