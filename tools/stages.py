@@ -142,6 +142,8 @@ def main(argv: list[str]) -> int:
         print(f"== {name}", flush=True)
         start = time.monotonic()
         counts = run_stage(known[name], env)
+        if counts.failed and not counts.failures:
+            counts += report.Counts(failures=(f"{name}, before or between its tests: see there",))
         total += counts
         skipped = f", {counts.skipped} skipped" if counts.skipped else ""
         seconds = time.monotonic() - start

@@ -93,11 +93,16 @@ def test_pytest_reports_what_it_saw(tmp_path: Path, body: str, expected: Counts,
 def test_failures_are_named_at_the_end(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     reports = "from tools import report; report.add(1, 1, failures=['test_x: why']); raise SystemExit(1)"
     failing = Stage([[sys.executable, "-c", reports]], [], counts_itself=True)
-    monkeypatch.setattr(stages, "stages", lambda: {"first": failing, "second": Stage([PASS], [])})
+    silent = Stage([FAIL], [])
+    monkeypatch.setattr(stages, "stages", lambda: {"first": failing, "second": Stage([PASS], []), "third": silent})
     monkeypatch.setattr(stages.tree, "ensure", lambda: None)
     monkeypatch.setattr(stages.tree, "environment", lambda _tree: env())
-    assert stages.main(["first", "second"]) == 1
-    assert capsys.readouterr().out.splitlines()[-2:] == ["failed: test_x: why", "2 passed, 1 failed"]
+    assert stages.main(["first", "second", "third"]) == 1
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "failed: test_x: why",
+        "failed: third, before or between its tests: see there",
+        "2 passed, 2 failed",
+    ]
 
 
 def test_every_stage_that_a_target_runs_exists() -> None:
