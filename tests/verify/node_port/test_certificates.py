@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 import typing as t
 import uuid
 from collections.abc import Iterator
@@ -42,6 +43,9 @@ def gates(registry: PublicRegistry) -> list[str]:
 def await_installed(client: TlsClient, registry: PublicRegistry) -> None:
     """Wait until every gate serves what is in the Secret."""
     registry.hurry_certificate()
+    client.wait_served(installed(registry), gates(registry))
+    # While nginx reloads, a worker of before may take one more connection.
+    time.sleep(2)
     client.wait_served(installed(registry), gates(registry))
 
 
