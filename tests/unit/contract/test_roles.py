@@ -54,9 +54,8 @@ def test_every_public_role_removes_too(role: Path) -> None:
 
 
 def test_internal_variables_are_marked(role: Path) -> None:
-    constants = role / "vars" / "main.yml"
-    names = load(constants.read_text(encoding="utf-8")) if constants.exists() else {}
-    assert all(name.startswith(f"__{role.name}_") for name in names or {})
+    names = [name for path in role.glob("vars/**/*.yml") for name in load(path.read_text(encoding="utf-8"))]
+    assert all(name.startswith(f"__{role.name}_") for name in names)
 
 
 def test_the_readmes_are_generated_from_the_specs() -> None:

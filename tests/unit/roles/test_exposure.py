@@ -94,7 +94,7 @@ def render(folder: Path) -> dict[str, Shown | str]:
     play = {
         "hosts": "all",
         "gather_facts": False,
-        "vars_files": [str(role / "vars" / "main.yml") for role in found],
+        "vars_files": [str(path) for role in found for path in (role / "vars").rglob("*.yml")],
         "tasks": [say, show],
     }
     inventory = {"all": {"vars": defaults, "hosts": hosts}}

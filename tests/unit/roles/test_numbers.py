@@ -45,7 +45,8 @@ def texts(value: Any, parent: str = "") -> Iterator[str]:
 def test_numbers_are_numbers(tmp_path: Path, role: str) -> None:
     template, variables = CASES[role]
     names = ("registry", "registry_auth", "registry_storage", role)
-    files = [str(ROLES / name / part / "main.yml") for name in names for part in ("defaults", "vars")]
+    folders = [ROLES / name / part for name in names for part in ("defaults", "vars")]
+    files = [str(path) for folder in folders for path in folder.rglob("*.yml")]
     live = {"Lease/registry-exclusive": None}
     given: dict[str, Any] = {
         "registry_auth_users": [{"name": "ci", "role": "writer"}],
@@ -57,7 +58,7 @@ def test_numbers_are_numbers(tmp_path: Path, role: str) -> None:
         "hosts": "localhost",
         "connection": "local",
         "gather_facts": False,
-        "vars_files": [path for path in files if Path(path).exists()],
+        "vars_files": files,
         "tasks": [{"ansible.builtin.copy": {"content": rendered, "dest": str(tmp_path / "out.yml"), "mode": "0600"}}],
     }
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
