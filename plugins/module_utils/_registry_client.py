@@ -41,6 +41,9 @@ _ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
 class Descriptor:
     """What a content is: media type, digest and size in bytes."""
 
+    # Inventories hold very many of them.
+    __slots__ = ("digest", "media_type", "size")
+
     media_type: str
     digest: str
     size: int
@@ -182,46 +185,79 @@ def stream_blob(session: Session, repository: str, digest: str) -> Iterator[byte
 
     The pieces are not to be trusted before the iterator has ended without an error.
     """
-    tried = f"read the blob {_name(repository, digest)}"
-    path = f"/v2/{check_repository(repository)}/blobs/{check_digest(digest)}"
     hasher = Hasher(digest)
-    with session.request(tried, "GET", path, scope=pull(repository), expect=(200,)) as response:
+    with open_blob(session, repository, digest) as response:
         for piece in response.chunks():
             hasher.update(piece)
             yield piece
         if hasher.digest != digest:
+            tried = f"read the blob {_name(repository, digest)}"
             raise _wrong_content(tried, response, f"the content is {hasher.digest}")
 
 
+def open_blob(session: Session, repository: str, digest: str, first: int | None = None) -> Response:
+    """Return the answer with a blob's bytes, not compared with anything.
+
+    Args:
+        session: a session with the right to pull.
+        repository: a repository that has the blob.
+        digest: of the blob.
+        first: offset of the one byte that is wanted: the status is 206, 200 from a server that always sends all, or
+            416 when there is no such byte. Without it the whole blob comes.
+    """
+    tried = f"read the blob {_name(repository, digest)}"
+    path = f"/v2/{check_repository(repository)}/blobs/{check_digest(digest)}"
+    headers = {} if first is None else {"Range": f"bytes={first}-{first}"}
+    expect = (200,) if first is None else (200, 206, 416)
+    return session.request(tried, "GET", path, scope=pull(repository), expect=expect, headers=headers)
+
+
 def list_repositories(session: Session) -> list[str]:
-    """Return the names of all repositories, sorted."""
-    return _listing(session, "list the repositories", "/v2/_catalog", "registry:catalog:*", "repositories")
+    """Return the names of all repositories, sorted; see `_registry_listing` for how far that can be trusted."""
+    path, scope = "/v2/_catalog", "registry:catalog:*"
+    return _merged(list_in_pages(session, "list the repositories", path, scope, "repositories", _PAGE))
 
 
 def list_tags(session: Session, repository: str) -> list[str]:
-    """Return the tags of a repository, sorted."""
+    """Return the tags of a repository, sorted; see `_registry_listing` for how far that can be trusted."""
     path = f"/v2/{check_repository(repository)}/tags/list"
-    return _listing(session, f"list the tags of {repository}", path, pull(repository), "tags")
+    # Pages of tags are what some versions on object storage lose entries between.
+    return _merged(list_in_pages(session, f"list the tags of {repository}", path, pull(repository), "tags", None))
 
 
-def _listing(session: Session, tried: str, path: str, scope: str, key: str) -> list[str]:
+def list_in_pages(session: Session, tried: str, path: str, scope: str, key: str, size: int | None) -> list[list[str]]:
+    """Return the pages of a list as the server sends them.
+
+    Args:
+        session: a session with the right to read the list.
+        tried: what the caller attempts, for errors.
+        path: of the list.
+        scope: the right that is needed.
+        key: under which the entries are.
+        size: entries of a page to ask for; without it, or when it is too large, the server decides.
+    """
     try:
-        return _entries(session, tried, f"{path}?n={_PAGE}", scope, key)
+        return _pages(session, tried, path if size is None else f"{path}?n={size}", scope, key)
     except HttpError as exc:
-        if "PAGINATION_NUMBER_INVALID" not in exc.codes:
+        if size is None or "PAGINATION_NUMBER_INVALID" not in exc.codes:
             raise
-        return _entries(session, tried, path, scope, key)
+        return _pages(session, tried, path, scope, key)
 
 
-def _entries(session: Session, tried: str, path: str, scope: str, key: str) -> list[str]:
-    found: set[str] = set()
+def _pages(session: Session, tried: str, path: str, scope: str, key: str) -> list[list[str]]:
+    found = []
     for page in session.pages(tried, path, scope):
-        # An empty list comes as null from some versions; some repeat entries across pages.
+        # An empty list comes as null from some versions.
         entries = _object(page, tried, path).get(key) or []
         if not isinstance(entries, list):
             raise _not_understood(tried, path)
-        found.update(str(entry) for entry in entries)
-    return sorted(found)
+        found.append([str(entry) for entry in entries])
+    return found
+
+
+def _merged(pages: list[list[str]]) -> list[str]:
+    # Some versions repeat entries across pages.
+    return sorted({entry for page in pages for entry in page})
 
 
 def _delete(session: Session, repository: str, path: str, what: str) -> None:

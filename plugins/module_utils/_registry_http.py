@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     ProtocolError,
     TlsError,
-    UnreachableError,
+    TruncatedError,
     without_query,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import origin_of
@@ -67,7 +67,7 @@ class Response:
         """Yield the body in pieces of at most 1 MiB.
 
         Raises:
-            UnreachableError: when the connection breaks, or ends before the announced length.
+            TruncatedError: when the connection breaks, or ends before the announced length.
         """
         received = 0
         try:
@@ -75,10 +75,11 @@ class Response:
                 received += len(piece)
                 yield piece
         except (OSError, http.client.HTTPException) as exc:
-            raise connection_error("read the answer", f"{self.method} {without_query(self.url)}", exc) from exc
+            broken = connection_error("read the answer", f"{self.method} {without_query(self.url)}", exc)
+            raise TruncatedError(broken.tried, where=broken.where, got=broken.got, remedy=broken.remedy) from exc
         announced = self.headers.get("Content-Length")
         if self.method != "HEAD" and announced is not None and announced.isdigit() and received != int(announced):
-            raise UnreachableError(
+            raise TruncatedError(
                 "read the answer",
                 where=f"{self.method} {without_query(self.url)}",
                 got=f"{received} of {announced} bytes arrived",
@@ -90,7 +91,7 @@ class Response:
 
         Raises:
             ProtocolError: when it is longer than `limit` bytes.
-            UnreachableError: as `chunks`.
+            TruncatedError: as `chunks`.
         """
         pieces, size = [], 0
         with self:

@@ -44,6 +44,7 @@ class Distribution:
         prefix: str = "",
         auth: dict | None = None,
         listen: str = "127.0.0.1",
+        settings: dict | None = None,
     ) -> None:
         """Keep the settings.
 
@@ -58,6 +59,7 @@ class Distribution:
             prefix: path in front of the API.
             auth: another authentication section.
             listen: address to listen on.
+            settings: further sections of the configuration.
         """
         folder.mkdir()
         self.port = free_port()
@@ -90,6 +92,7 @@ class Distribution:
             (folder / "htpasswd").write_text(text)
         if auth:
             config["auth"] = auth
+        config |= settings or {}
         (folder / "config.yml").write_text(yaml.safe_dump(config))
 
     def start(self) -> None:
