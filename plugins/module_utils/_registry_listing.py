@@ -7,7 +7,8 @@
 What servers do to lists, and how it is noticed:
 
 - Distribution 3.0 and 3.1 on object storage compare names in another order than the store, so that a list in pages
-  leaves names out and repeats others. A list that came in pages is therefore asked for in pages of another size.
+  leaves names out and repeats others. What may be lost at the end of each page is asked for, and then the whole list
+  again in pages of another size.
 - Tags are asked for without pages, which no release but 3.1.0 and 3.1.1 gets wrong.
 - These two on object storage leave a tag out when the one before it is its beginning (v10 after v1). Such a server is
   known by how it ends a list (null); unless a list proves it innocent, it is asked what comes after each tag.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import threading
 import typing as t
 from collections.abc import Mapping, Sequence
@@ -24,8 +26,11 @@ from urllib.parse import quote
 
 from ansible_collections.homeport.registry.plugins.module_utils._registry_client import list_in_pages, pull
 from ansible_collections.homeport.registry.plugins.module_utils._registry_content import Problem
-from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import HttpError
-from ansible_collections.homeport.registry.plugins.module_utils._registry_names import check_repository
+from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import HttpError, NotFoundError
+from ansible_collections.homeport.registry.plugins.module_utils._registry_names import (
+    check_repository,
+    is_repository,
+)
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 from ansible_collections.homeport.registry.plugins.module_utils._registry_workers import in_parallel
 
@@ -35,6 +40,8 @@ _PAGE = 1000
 _ROUNDS = 5
 _SHOWN = 5
 UNTRUSTED = "listing-untrusted"
+# What is tried, the path, the right that is needed, and the key of the names.
+_CATALOG = ("list the repositories", "/v2/_catalog", "registry:catalog:*", "repositories")
 _REMEDY = (
     "Do not take a name that is not in this list for deleted. Raise catalog.maxentries of the registry above the number"
     " of repositories; Distribution 3.0 and 3.1 on object storage lose names in pages, 3.1.0 and 3.1.1 also without."
@@ -47,8 +54,58 @@ def repositories(session: Session) -> tuple[list[str], list[Problem]]:
     Raises:
         RegistryError: when the registry does not tell.
     """
-    pages = list_in_pages(session, "list the repositories", "/v2/_catalog", "registry:catalog:*", "repositories", _PAGE)
-    return _settle(session, "list the repositories", "/v2/_catalog", "registry:catalog:*", "repositories", pages)
+    pages = list_in_pages(session, *_CATALOG, _PAGE)
+    if len(pages) == 1:
+        return sorted(pages[0]), []
+    known = set(itertools.chain.from_iterable(pages))
+    lost = _lost_between(session, pages, known)
+    if lost:
+        got = f"it leaves out {shorten(lost)}, found by asking around the ends of its pages"
+        return sorted(known), [_untrusted(session, _CATALOG, "", got)]
+    return _settle(session, _CATALOG, pages)
+
+
+def _lost_between(session: Session, pages: Sequence[Sequence[str]], known: set[str]) -> list[str]:
+    """Return what is lost where pages end, and add it to what is known.
+
+    After foo-bar, a server that sorts foo/ before foo- takes foo and foo/bar for told; in the store they come later.
+    """
+    size = max(len(pages[0]), 1)
+    lost: list[str] = []
+    ends = [page[-1] for page in pages[:-1] if page]
+    asked: set[str] = set()
+    while ends:
+        end = ends.pop()
+        for cut in [end[: match.start()] for match in re.finditer(r"[-.]", end)]:
+            if cut in asked or not is_repository(cut):
+                continue
+            asked.add(cut)
+            found = [cut] if cut not in known and _exists(session, cut) else []
+            # A page that is full may end in the middle of what is below the name.
+            last = cut
+            while last:
+                page = _after(session, "/v2/_catalog", _CATALOG[2], "repositories", last, size) or []
+                below = _leading(page, f"{cut}/")
+                found += [name for name in below if name not in known]
+                last = below[-1] if len(below) == size else ""
+                ends += below[-1:]
+            known.update(found)
+            lost += found
+    return sorted(lost)
+
+
+def _leading(names: Sequence[str], beginning: str) -> list[str]:
+    """Return the names up to the first that does not begin so."""
+    return list(itertools.takewhile(lambda name: name.startswith(beginning), names))
+
+
+def _exists(session: Session, repository: str) -> bool:
+    try:
+        path = f"/v2/{repository}/tags/list"
+        _after(session, path, pull(repository), "tags", "", 1)
+    except NotFoundError:
+        return False
+    return True
 
 
 def tags(session: Session, repository: str) -> tuple[list[str], list[Problem]]:
@@ -58,43 +115,34 @@ def tags(session: Session, repository: str) -> tuple[list[str], list[Problem]]:
         RegistryError: when the registry does not tell; NotFoundError when there is no such repository.
     """
     path = f"/v2/{check_repository(repository)}/tags/list"
-    tried = f"list the tags of {repository}"
-    pages = list_in_pages(session, tried, path, pull(repository), "tags", None)
+    source = (f"list the tags of {repository}", path, pull(repository), "tags")
+    pages = list_in_pages(session, *source, None)
     if len(pages) == 1:
         return pages[0], []
-    return _settle(session, tried, path, pull(repository), "tags", pages, where=repository)
+    return _settle(session, source, pages, where=repository)
 
 
 def _settle(
-    session: Session, tried: str, path: str, scope: str, key: str, pages: Sequence[Sequence[str]], where: str = ""
+    session: Session, source: tuple[str, str, str, str], pages: Sequence[Sequence[str]], where: str = ""
 ) -> tuple[list[str], list[Problem]]:
-    """Return the names of a list, asked for in other pages until two ways agree."""
+    """Return the names of a list, asked for in other pages until two ways in a row agree."""
     names = set(itertools.chain.from_iterable(pages))
-    if len(pages) == 1:
-        return sorted(names), []
-    size = max(len(pages[0]), 1)
-    # Both orders of the same two sizes would lose the same names.
-    sizes = itertools.cycle((max(size * 2 // 3, 1), size))
+    size = len(pages[0])
+    sizes = itertools.cycle((max(size * 2 // 3, 1), max(size, 1)))
     every, always = set(names), set(names)
-    for number in range(_ROUNDS - 1):
-        other = set(itertools.chain.from_iterable(list_in_pages(session, tried, path, scope, key, next(sizes))))
+    for _round in range(_ROUNDS - 1):
+        other = set(itertools.chain.from_iterable(list_in_pages(session, *source, next(sizes))))
+        if other == names:
+            return sorted(names), []
         every |= other
         always &= other
-        if other == names and (size > 1 or number):
-            break
         names = other
-    else:
-        return sorted(every), [_differs(session, tried, path, where, sorted(every - always))]
-    if size == 1:
-        return sorted(names), [_differs(session, tried, path, where, [])]
-    return sorted(names), []
+    got = f"pages of different sizes give different lists; not in all of them: {shorten(sorted(every - always))}"
+    return sorted(every), [_untrusted(session, source, where, got)]
 
 
-def _differs(session: Session, tried: str, path: str, where: str, names: Sequence[str]) -> Problem:
-    got = f"pages of different sizes give different lists; not in all of them: {shorten(names)}"
-    if not names:
-        got = "it comes in pages of one entry, which cannot be compared with pages of another size"
-    return Problem(UNTRUSTED, where, f"Could not {tried} ({session.base}{path}): {got}.", _REMEDY)
+def _untrusted(session: Session, source: tuple[str, str, str, str], where: str, got: str) -> Problem:
+    return Problem(UNTRUSTED, where, f"Could not {source[0]} ({session.base}{source[1]}): {got}.", _REMEDY)
 
 
 def shorten(names: Sequence[str]) -> str:
@@ -116,7 +164,7 @@ def may_leave_out(session: Session, lists: Mapping[str, Sequence[str]]) -> bool:
     # A server without pages sends the whole list, so the shortest is asked for.
     shortest = min(with_tags, key=lambda name: len(lists[name]))
     try:
-        return _after(session, shortest, "~", 1) is None
+        return _tags_after(session, shortest, "~", 1) is None
     except HttpError:
         return False
 
@@ -129,58 +177,63 @@ def left_out(
     Raises:
         RegistryError: when the registry does not answer at all.
     """
-    known = {name: set(listed) for name, listed in lists.items()}
-    found: dict[str, list[str]] = {}
-    refused: dict[str, HttpError] = {}
-    lock = threading.Lock()
+    search = _Search(session, lists)
     waiting = [(name, tag) for name, listed in lists.items() for tag in listed]
     while waiting:
-        new: list[tuple[str, str]] = []
+        in_parallel(search.look, waiting, threads)
+        waiting, search.new = search.new, []
+    problems = [_skipped(session, name, sorted(names)) for name, names in search.found.items()]
+    problems += [Problem.of(UNTRUSTED, name, exc, _REMEDY) for name, exc in search.refused.items()]
+    return search.found, problems
 
-        def look(item: tuple[str, str], new: list[tuple[str, str]] = new) -> None:
-            name, tag = item
-            if name in refused:
-                return
-            try:
-                # Behind everything that belongs to the tag itself, before every longer name.
-                follow = _after(session, name, f"{tag}/~", 100) or []
-            except HttpError as exc:
-                refused[name] = exc
-                return
-            for one in follow:
-                if not one.startswith(tag):
-                    break
-                with lock:
-                    if one not in known[name]:
-                        known[name].add(one)
-                        found.setdefault(name, []).append(one)
-                        new.append((name, one))
 
-        in_parallel(look, waiting, threads)
-        waiting = new
-    problems = [_skipped(session, name, sorted(names)) for name, names in found.items()]
-    problems += [Problem.of(UNTRUSTED, name, exc, _REMEDY) for name, exc in refused.items()]
-    return found, problems
+class _Search:
+    """Looks for tags that lists do not have; `new` are those whose surroundings were not looked at yet."""
+
+    def __init__(self, session: Session, lists: Mapping[str, Sequence[str]]) -> None:
+        self._session = session
+        self._known = {name: set(listed) for name, listed in lists.items()}
+        self._lock = threading.Lock()
+        self.found: dict[str, list[str]] = {}
+        self.refused: dict[str, HttpError] = {}
+        self.new: list[tuple[str, str]] = []
+
+    def look(self, item: tuple[str, str]) -> None:
+        """Look at what follows a tag of a repository."""
+        name, tag = item
+        if name in self.refused:
+            return
+        try:
+            # Behind everything that belongs to the tag itself, before every longer name.
+            follow = _tags_after(self._session, name, f"{tag}/~", 100) or []
+        except HttpError as exc:
+            self.refused[name] = exc
+            return
+        for one in _leading(follow, tag):
+            with self._lock:
+                if one not in self._known[name]:
+                    self._known[name].add(one)
+                    self.found.setdefault(name, []).append(one)
+                    self.new.append((name, one))
 
 
 def _skipped(session: Session, name: str, names: Sequence[str]) -> Problem:
-    return Problem(
-        UNTRUSTED,
-        name,
-        f"Could not list the tags of {name} ({session.base}/v2/{name}/tags/list): the list leaves out {shorten(names)},"
-        " found by asking what comes after each tag.",
-        _REMEDY,
-    )
+    source = (f"list the tags of {name}", f"/v2/{name}/tags/list", "", "")
+    got = f"the list leaves out {shorten(names)}, found by asking what comes after each tag"
+    return _untrusted(session, source, name, got)
 
 
-def _after(session: Session, repository: str, last: str, number: int) -> list[str] | None:
-    """Return the tags after `last`, at most `number`; nothing when the server says null."""
-    path = f"/v2/{check_repository(repository)}/tags/list?n={number}&last={quote(last, safe='')}"
-    tried = f"list the tags of {repository} after {last}"
-    body = session.request(tried, "GET", path, scope=pull(repository), expect=(200,)).read(64 << 20)
+def _after(session: Session, path: str, scope: str, key: str, last: str, number: int) -> list[str] | None:
+    """Return the names of a list after `last`, at most `number`; nothing when the server says null."""
+    url = f"{path}?n={number}&last={quote(last, safe='')}"
+    body = session.request(f"list what comes after {last}", "GET", url, scope=scope, expect=(200,)).read(64 << 20)
     try:
         document: t.Any = json.loads(body)
     except ValueError:
         document = None
-    listed = document.get("tags", []) if isinstance(document, dict) else []
+    listed = document.get(key, []) if isinstance(document, dict) else []
     return [str(one) for one in listed] if isinstance(listed, list) else None
+
+
+def _tags_after(session: Session, repository: str, last: str, number: int) -> list[str] | None:
+    return _after(session, f"/v2/{check_repository(repository)}/tags/list", pull(repository), "tags", last, number)

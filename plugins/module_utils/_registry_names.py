@@ -79,13 +79,18 @@ def check_base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def is_repository(name: str) -> bool:
+    """Tell whether a repository name is well formed."""
+    return bool(_REPOSITORY.fullmatch(name))
+
+
 def check_repository(name: str) -> str:
     """Return a repository name that is well formed.
 
     Raises:
         BadNameError: otherwise.
     """
-    if not _REPOSITORY.fullmatch(name):
+    if not is_repository(name):
         raise BadNameError(
             "use the repository name",
             where=ascii(name),

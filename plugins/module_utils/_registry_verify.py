@@ -208,21 +208,17 @@ class _Checker:
             if response.status != 200:
                 # "bytes 9-9/10", or "bytes */8" when there is no such byte.
                 length = (response.headers.get("Content-Range") or "").rpartition("/")[2]
-            got = 0
-            if response.status != 416:
-                for piece in response.chunks():
-                    got += len(piece)
-                    break
-                if not got:
-                    raise TruncatedError(
-                        f"read the blob {name_of(name, blob.digest)}",
-                        where=f"GET {without_query(response.url)}",
-                        got="no byte of it arrives",
-                        remedy=_AGAIN,
-                    )
+            piece = b"" if response.status == 416 else next(response.chunks(), b"")
+            where = without_query(response.url)
         with self._lock:
-            self.bytes += got
-        self._compare_size(name, blob, length if length.isdigit() else "fewer than announced")
+            self.bytes += len(piece)
+        if self._compare_size(name, blob, length if length.isdigit() else "an unknown number of") and not piece:
+            raise TruncatedError(
+                f"read the blob {name_of(name, blob.digest)}",
+                where=f"GET {where}",
+                got="no byte of it arrives",
+                remedy=_AGAIN,
+            )
 
     def _read_whole(self, name: str, blob: Descriptor) -> None:
         size, hasher = 0, Hasher(blob.digest)
