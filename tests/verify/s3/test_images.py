@@ -1,0 +1,208 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images go into a bucket and come back whole, whichever writer and front pod serve a request."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+import typing as t
+
+import pytest
+
+from tests.verify import oci
+from tests.verify.clients import WORK, Answer, Client
+from tests.verify.cluster import eventually
+from tests.verify.registry import Account, Registry
+from tests.verify.s3.store import Store
+
+MIB = 1 << 20
+# More than one part of a multipart upload, and not a multiple of one.
+CHUNKS = [random.Random(number).randbytes(6 * MIB + 12345) for number in range(3)]
+DIGEST = "sha256:" + hashlib.sha256(b"".join(CHUNKS)).hexdigest()
+Ask = t.Callable[..., Answer]
+
+
+@pytest.fixture(scope="module")
+def pushed(client: Client, writer: Account) -> oci.Layout:
+    """Return an index of three architectures that is in trips/index:1."""
+    layout = oci.index("s3 trips")
+    done = client.push(client.put(layout), "trips/index:1", writer)
+    assert done.rc == 0, done.stderr
+    return layout
+
+
+@pytest.fixture(scope="module", autouse=True)
+def chunks(client: Client) -> None:
+    """Bring the parts of a big blob into the pod of the client."""
+    for number, body in enumerate(CHUNKS):
+        shell = ("exec", "-i", client.pod, "--", "/bin/sh", "-c", f"cat > {WORK}/chunk-{number}")
+        client.cluster.kubectl("-n", client.namespace, *shell, stdin=body)
+
+
+def test_an_index_goes_in_and_out(client: Client, reader: Account, store: Store, pushed: oci.Layout) -> None:
+    """Every digest is kept, and what is kept lies in the bucket under the registry's own root."""
+    back = client.pull("trips/index:1", f"oci:{WORK}/s3-back:1", reader)
+    assert back.rc == 0, back.stderr
+    assert client.digests(f"{WORK}/s3-back") == pushed.digests
+    registry = client.registry
+    root = f"{registry.namespace}/{registry.name}/docker/registry/v2"
+    stored = store.keys(f"{root}/blobs/sha256/")
+    assert {f"sha256:{key.split('/')[-2]}" for key in stored} >= pushed.digests
+    assert all(key.startswith(f"{registry.namespace}/{registry.name}/") for key in store.keys(""))
+
+
+def test_the_registry_passes_layers_on(client: Client, reader: Account, pushed: oci.Layout) -> None:
+    """GET, HEAD and a range are answered without a word about the object store."""
+    digest = max(pushed.sizes, key=lambda each: pushed.sizes[each])
+    path = f"/v2/trips/index/blobs/{digest}"
+    head = client.http(path, "-I", account=reader)
+    assert (head.status, head.headers["content-length"]) == (200, str(pushed.sizes[digest]))
+    assert "location" not in head.headers
+    part = client.http(path, "-r", "0-15", "-o", "/dev/null", account=reader)
+    assert (part.status, part.headers["content-length"]) == (206, "16")
+    fetch = 'curl -sS -u "$1" "$2" | sha256sum'
+    assert client.script(fetch, str(reader), f"http://{client.registry.host}{path}").split()[0] == digest[7:]
+
+
+def test_a_reader_may_not_push(client: Client, reader: Account, pushed: oci.Layout) -> None:
+    """Neither an upload nor a deletion is for an account that only pulls."""
+    assert client.http("/v2/trips/index/blobs/uploads/", "-X", "POST", account=reader).status == 401
+    path = f"/v2/trips/index/manifests/{pushed.digest}"
+    assert client.http(path, "-X", "DELETE", account=reader).status == 401
+    assert client.http(path, "-H", f"Accept: {oci.INDEX}", account=reader).status == 200
+
+
+def writers(registry: Registry) -> list[tuple[str, str]]:
+    """Return name and address of every writer that is ready."""
+    ready = "items[?!(metadata.deletionTimestamp) && status.containerStatuses[0].ready].[metadata.name, status.podIP]"
+    return [(name, address) for name, address in registry.find(ready, "pods", "-l", registry.selector("writer"))]
+
+
+def from_node(registry: Registry, account: Account, address: str, method: str, path: str, chunk: str = "") -> Answer:
+    """Send a request to one writer from a node, which is above all policies."""
+    node = registry.node("writer")
+    body = ["-H", "Content-Type: application/octet-stream", "--data-binary", f"@{chunk}"] if chunk else []
+    words = ["curl", "-sS", "-u", str(account), "-X", method, "-D", "/dev/stderr", *body, f"http://{address}:5000{path}"]
+    done = node.run(" ".join(["%s"] * len(words)), *words)
+    blocks = [block for block in done.stderr.replace("\r\n", "\n").split("\n\n") if "HTTP/" in block]
+    assert blocks, done.stderr
+    lines = blocks[-1][blocks[-1].index("HTTP/") :].splitlines()
+    headers = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
+    return Answer(int(lines[0].split()[1]), {key.lower(): value for key, value in headers.items()}, done.stdout)
+
+
+def test_an_upload_may_change_writers(registry: Registry, client: Client, writer: Account, reader: Account) -> None:
+    """POST, PATCH and PUT that reach different writers make one blob."""
+    found = eventually(lambda: (seen := writers(registry)) and len(seen) == 2 and seen, "two writers are ready")
+    (_first, one), (_second, other) = found
+    node = registry.node("writer")
+    body = b"a layer that two writers have a hand in"
+    digest = "sha256:" + hashlib.sha256(body).hexdigest()
+    assert node.run("printf %s %s > /tmp/s3-chunk", "%s", body.decode()).rc == 0
+    begun = from_node(registry, writer, one, "POST", "/v2/hands/two/blobs/uploads/")
+    assert begun.status == 202, begun
+    went_on = from_node(registry, writer, other, "PATCH", begun.headers["location"], "/tmp/s3-chunk")
+    assert went_on.status == 202, went_on
+    asked = from_node(registry, writer, one, "GET", went_on.headers["location"])
+    assert (asked.status, asked.headers["range"]) == (204, f"0-{len(body) - 1}")
+    ended = from_node(registry, writer, one, "PUT", f"{went_on.headers['location']}&digest={digest}")
+    assert ended.status == 201, ended
+    assert client.http(f"/v2/hands/two/blobs/{digest}", account=reader).body == body.decode()
+
+
+def test_an_upload_survives_its_writer(
+    registry: Registry, client: Client, writer: Account, reader: Account, store: Store
+) -> None:
+    """One writer is torn away between two parts of a layer; the client goes on where it was and loses nothing."""
+    first = client.http("/v2/hands/torn/blobs/uploads/", "-X", "POST", account=writer)
+    assert first.status == 202, first
+    place, sent = first.headers["location"], 0
+    for number, body in enumerate(CHUNKS):
+        if number == 1:
+            registry.kubectl("delete", "pod", registry.pod("writer"), "--force", "--grace-period=0")
+        span = f"{sent}-{sent + len(body) - 1}"
+
+        def patch(span: str = span, number: int = number) -> Answer | None:
+            headers = ("-H", "Content-Type: application/octet-stream", "-H", f"Content-Range: {span}", "-H", "Expect:")
+            answer = client.http(
+                place, "-X", "PATCH", *headers, "--data-binary", f"@{WORK}/chunk-{number}", account=writer
+            )
+            # The address of the writer that is gone may be tried once more; the gate says so and when to come back.
+            assert answer.status in (202, 503), answer
+            return answer if answer.status == 202 else None
+
+        place = eventually(patch, f"part {number} is taken", every=1).headers["location"]
+        sent += len(body)
+    ended = eventually(
+        lambda: (
+            answer
+            if (answer := client.http(f"{place}&digest={DIGEST}", "-X", "PUT", account=writer)).status != 503
+            else None
+        ),
+        "the upload is ended",
+        every=1,
+    )
+    assert ended.status == 201, ended
+    fetch = 'curl -sS -u "$1" "$2" | sha256sum'
+    url = f"http://{registry.host}/v2/hands/torn/blobs/{DIGEST}"
+    assert client.script(fetch, str(reader), url).split()[0] == DIGEST[7:]
+    assert not [key for key in store.unfinished() if "/hands/" in key]
+
+
+def test_what_is_deleted_is_gone_at_every_front_pod(
+    registry: Registry, client: Client, writer: Account, reader: Account
+) -> None:
+    """No pod remembers what was: both front pods ask the store each time."""
+    layout = oci.image("s3 doomed")
+    done = client.push(client.put(layout), "trips/doomed:1", writer)
+    assert done.rc == 0, done.stderr
+    path = f"/v2/trips/doomed/manifests/{layout.digest}"
+    addresses = registry.find("items[].status.podIP", "pods", "-l", registry.selector("front"))
+    assert len(addresses) == 2
+
+    def seen() -> set[int]:
+        accept = ("-H", f"Accept: {oci.MANIFEST}")
+        return {client.http(path, *accept, account=reader, url=f"http://{ip}:8080").status for ip in addresses}
+
+    assert seen() == {200}
+    assert client.http(path, "-X", "DELETE", account=writer).status == 202
+    assert seen() == {404}
+
+
+TAGS = ["1", "latest", "v1", "v1.2", "v1.2.3", "v10", "v2"]
+REPOSITORIES = ["lists/foo", "lists/foo-bar", "lists/foo/bar", "lists/foo.d", "lists/fo"]
+
+
+@pytest.fixture(scope="module")
+def listed(client: Client, writer: Account) -> None:
+    """Push one image under many tags into repositories whose names begin alike."""
+    layout = oci.image("s3 lists", layers=1, size=512)
+    source = client.put(layout)
+    for repository in REPOSITORIES:
+        done = client.push(source, f"{repository}:1", writer)
+        assert done.rc == 0, done.stderr
+    manifest = f"{WORK}/{layout.digest.split(':')[1][:16]}/blobs/sha256/{layout.digest.split(':')[1]}"
+    for tag in TAGS:
+        send = ("-X", "PUT", "-H", f"Content-Type: {oci.MANIFEST}", "--data-binary", f"@{manifest}")
+        assert client.http(f"/v2/lists/foo/manifests/{tag}", *send, account=writer).status == 201
+
+
+def pages(client: Client, account: Account, path: str, key: str) -> list[str]:
+    """Return what a list says on all its pages."""
+    found: list[str] = []
+    while path:
+        answer = client.http(path, account=account)
+        assert answer.status == 200, answer
+        found += json.loads(answer.body)[key] or []
+        path = next(iter(re.findall("<([^>]+)>", answer.headers.get("link", ""))), "")
+    return found
+
+
+def test_lists_are_measured(listed: None, client: Client, reader: Account) -> None:
+    """Print what tags/list and _catalog say of what is there."""
+    for size in ("", "?n=3"):
+        print("tags", size, pages(client, reader, f"/v2/lists/foo/tags/list{size}", "tags"))
+        print("catalog", size, pages(client, reader, f"/v2/_catalog{size}", "repositories"))

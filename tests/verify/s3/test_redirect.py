@@ -1,0 +1,40 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clients fetch layers from the object store itself where the inventory says so. The last of these tests: it changes the server."""
+
+from __future__ import annotations
+
+from tests.verify import oci
+from tests.verify.clients import WORK, Client
+from tests.verify.playbooks import Playbooks
+from tests.verify.registry import Account
+from tests.verify.s3.store import ENDPOINT
+
+
+def test_layers_come_from_the_object_store(
+    client: Client, playbooks: Playbooks, writer: Account, reader: Account, authority: str
+) -> None:
+    """A layer is answered by a signed address, which works for whoever trusts the store; a manifest is not."""
+    assert playbooks.run("site", registry_storage_redirect=True).changed
+    client.wait_open()
+    layout = oci.image("s3 redirected", size=1 << 20)
+    pushed = client.push(client.put(layout), "redirect/image:1", writer)
+    assert pushed.rc == 0, pushed.stderr
+    digest = max(layout.sizes, key=lambda each: layout.sizes[each])
+    path = f"/v2/redirect/image/blobs/{digest}"
+    for method in ("GET", "HEAD"):
+        answer = client.http(path, *(("-I",) if method == "HEAD" else ()), account=reader)
+        assert answer.status == 307, answer
+        assert answer.headers["location"].startswith(f"{ENDPOINT}/registry-molecule/")
+        assert "X-Amz-Signature=" in answer.headers["location"]
+    assert client.http(path).status == 401
+    manifest = client.http(f"/v2/redirect/image/manifests/{layout.digest}", "-H", f"Accept: {oci.MANIFEST}", account=reader)
+    assert manifest.status == 200
+    client.script('printf %s "$1" > /work/s3-ca.crt', authority)
+    target = f"oci:{WORK}/redirected:1"
+    distrusting = client.pull("redirect/image:1", target, reader)
+    assert distrusting.rc != 0
+    assert "x509" in distrusting.stderr
+    pull = 'SSL_CERT_FILE=/work/s3-ca.crt skopeo --insecure-policy copy --src-tls-verify=false --src-creds "$1" "$2" "$3"'
+    client.script(pull, str(reader), client.reference("redirect/image:1"), target)
+    assert client.digests(f"{WORK}/redirected") >= {digest}
