@@ -46,7 +46,10 @@ def probe() -> types.ModuleType:
         ("Get https://x: tls: failed to verify certificate: x509: signed by unknown authority", "registry_storage_ca"),
         ("http: server gave HTTP response to HTTPS client", "the other one of http and https"),
         ("dial tcp: lookup s3.example.com on 10.96.0.10:53: no such host", "cannot be resolved in the cluster"),
-        ("s3aws: AccessDenied: Access Denied. status code: 403", "get, put, delete and list objects under team/registry"),
+        (
+            "s3aws: AccessDenied: Access Denied. status code: 403",
+            "puts, deletes and lists objects and uploads under team/registry",
+        ),
         ("[Errno 111] Connection refused", "cannot be reached from the pod"),
         ("s3aws: SlowDown", "Look at the log of the store"),
     ],
@@ -71,6 +74,7 @@ def test_the_report_says_what_where_from_and_what_to_do(probe: types.ModuleType)
         ([{"msg": "starting"}, {"msg": "failed", "err.detail": "s3aws: NoSuchBucket"}], "s3aws: NoSuchBucket"),
         ([{"msg": "failed", "err.detail": "first\n\tstatus code: 403"}, {}], "first status code: 403"),
         ([{"msg": "odd"}, "panic: no bucket parameter provided", "goroutine 1 [running]:"], "panic: no bucket"),
+        ([{"err.detail": 'caused by: Put "https://s3/a/b": x509: unknown'}], "caused by: x509: unknown"),
         ([], ""),
     ],
 )

@@ -34,9 +34,15 @@ HTTPS = {"registry_ingress_tls": "external"}
 CASES: dict[str, tuple[dict[str, t.Any], str]] = {
     "default": ({}, ""),
     "one_node": ({"registry_server_replicas": 3, "registry_server_autoscale_max": 5}, ""),
-    "one_pod": ({"registry_storage_access_mode": "ReadWriteOncePod"}, "Use ReadWriteOnce: all pods then share one node"),
+    "one_pod": (
+        {"registry_storage_access_mode": "ReadWriteOncePod"},
+        "Use ReadWriteOnce: all pods then share one node",
+    ),
     "many_writers_one_node": ({"registry_server_writer_replicas": 2}, "On ReadWriteOnce all pods share one node"),
-    "growing_writers_one_node": ({"registry_server_writer_autoscale_max": 2}, "On ReadWriteOnce all pods share one node"),
+    "growing_writers_one_node": (
+        {"registry_server_writer_autoscale_max": 2},
+        "On ReadWriteOnce all pods share one node",
+    ),
     "many_nodes": (
         {
             "registry_storage_access_mode": "ReadWriteMany",
@@ -46,8 +52,14 @@ CASES: dict[str, tuple[dict[str, t.Any], str]] = {
         "",
     ),
     "redirect_from_volume": ({"registry_storage_redirect": True}, "registry_storage_redirect is for object stores"),
-    "forgotten_driver": ({"registry_storage_s3_bucket": "images"}, "registry_storage_driver is filesystem, so the images"),
-    "amazon_keys": ({**S3, **KEYS, "registry_storage_s3_region": "eu-central-1", "registry_storage_redirect": True}, ""),
+    "forgotten_driver": (
+        {"registry_storage_s3_bucket": "images"},
+        "registry_storage_driver is filesystem, so the images",
+    ),
+    "amazon_keys": (
+        {**S3, **KEYS, "registry_storage_s3_region": "eu-central-1", "registry_storage_redirect": True},
+        "",
+    ),
     "amazon_role": ({**S3, "registry_storage_service_account_annotations": {"eks.example/role": "arn"}}, ""),
     "own_server": ({**OWN, "registry_storage_ca": "PEM", "registry_storage_root": ""}, ""),
     "own_server_secret": (
@@ -131,17 +143,27 @@ def render(folder: Path) -> dict[str, Shown | str]:
     for role in found:
         defaults.update(load((role / "defaults" / "main.yml").read_text(encoding="utf-8")))
     objects = ("Lease/registry-exclusive", "Deployment/registry", "Deployment/registry-writer", "Job/registry-proof-a")
-    more = ("Job/registry-proof-b", "Job/registry-proof-c", "PersistentVolumeClaim/registry-data", "Secret/registry-store")
+    more = (
+        "Job/registry-proof-b",
+        "Job/registry-proof-c",
+        "PersistentVolumeClaim/registry-data",
+        "Secret/registry-store",
+    )
     live = {**dict.fromkeys((*objects, *more)), "Secret/bucket": {"data": {"AWS_ACCESS_KEY_ID": "QUs="}}}
     hosts = {name: {"registry_host": "r.example", "live": live, **given} for name, (given, _words) in CASES.items()}
     templates = [("registry_storage", "storage"), ("registry_storage", "proof"), ("registry_server", "server")]
     paths = [str(installed() / "roles" / role / "templates" / f"{name}.yml.j2") for role, name in templates]
-    problems = "(__registry_storage_problems + __registry_server_problems) | selectattr('found') | map(attribute='text')"
+    problems = (
+        "(__registry_storage_problems + __registry_server_problems) | selectattr('found') | map(attribute='text')"
+    )
     say = {"ansible.builtin.debug": {"msg": f"{{{{ {problems} | join(' ') }}}}"}}
     show = [
         {
             "ansible.builtin.debug": {"msg": f"{{{{ lookup('ansible.builtin.template', '{path}') }}}}"},
-            "when": f"({problems} | list | length == 0) and (registry_storage_driver != 'filesystem' or 'proof' not in path)",
+            "when": [
+                f"{problems} | list | length == 0",
+                "registry_storage_driver != 'filesystem' or 'proof' not in path",
+            ],
             "vars": {"path": path, "role_path": str(installed() / "roles" / "registry_storage")},
         }
         for path in paths
@@ -275,10 +297,15 @@ def test_the_driver_is_configured(
 
 
 @pytest.mark.parametrize(
-    ("case", "redirect", "sends_files"), [("default", None, True), ("own_server", True, False), ("amazon_keys", None, False)]
+    ("case", "redirect", "sends_files"),
+    [("default", None, True), ("own_server", True, False), ("amazon_keys", None, False)],
 )
 def test_who_sends_a_layer(
-    of: Callable[[str], Shown], configs: Callable[[str], list[t.Any]], case: str, redirect: bool | None, sends_files: bool
+    of: Callable[[str], Shown],
+    configs: Callable[[str], list[t.Any]],
+    case: str,
+    redirect: bool | None,
+    sends_files: bool,
 ) -> None:
     """The gate from a volume; the registry from an object store, or the store itself by choice."""
     for config in configs(case)[:2]:
@@ -331,7 +358,8 @@ def test_an_own_authority_is_trusted_without_the_variable_that_breaks_2_8(of: Ca
 
 
 @pytest.mark.parametrize(
-    ("case", "ports"), [("own_server", [9000]), ("amazon_keys", [443]), ("own_server_secret", [9000]), ("default", None)]
+    ("case", "ports"),
+    [("own_server", [9000]), ("amazon_keys", [443]), ("own_server_secret", [9000]), ("default", None)],
 )
 def test_pods_may_connect_to_the_endpoint(of: Callable[[str], Shown], case: str, ports: list[int] | None) -> None:
     policy = of(case)["NetworkPolicy/registry-writer"]["spec"]
@@ -368,7 +396,9 @@ def test_replicas_follow_the_matrix(
         spec = objects[f"Deployment/{name}"]["spec"]["template"]["spec"]
         assert bool(spec["affinity"]) != spread
         assert ("topologySpreadConstraints" in spec) == spread
-    found = {item["metadata"]["name"]: item["spec"] for item in objects.values() if item["kind"] == "PodDisruptionBudget"}
+    found = {
+        item["metadata"]["name"]: item["spec"] for item in objects.values() if item["kind"] == "PodDisruptionBudget"
+    }
     assert set(found) == budgets
     assert all(item["maxUnavailable"] == 1 for item in found.values())
     scalers = {

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: homeport.registry contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Clients fetch layers from the object store itself where the inventory says so. The last of these tests: it changes the server."""
+"""Clients fetch layers from the object store itself where the inventory says so. It comes last: it changes the server."""
 
 from __future__ import annotations
 
@@ -28,13 +28,17 @@ def test_layers_come_from_the_object_store(
         assert answer.headers["location"].startswith(f"{ENDPOINT}/registry-molecule/")
         assert "X-Amz-Signature=" in answer.headers["location"]
     assert client.http(path).status == 401
-    manifest = client.http(f"/v2/redirect/image/manifests/{layout.digest}", "-H", f"Accept: {oci.MANIFEST}", account=reader)
+    manifest = client.http(
+        f"/v2/redirect/image/manifests/{layout.digest}", "-H", f"Accept: {oci.MANIFEST}", account=reader
+    )
     assert manifest.status == 200
     client.script('printf %s "$1" > /work/s3-ca.crt', authority)
     target = f"oci:{WORK}/redirected:1"
     distrusting = client.pull("redirect/image:1", target, reader)
     assert distrusting.rc != 0
     assert "x509" in distrusting.stderr
-    pull = 'SSL_CERT_FILE=/work/s3-ca.crt skopeo --insecure-policy copy --src-tls-verify=false --src-creds "$1" "$2" "$3"'
+    pull = (
+        'SSL_CERT_FILE=/work/s3-ca.crt skopeo --insecure-policy copy --src-tls-verify=false --src-creds "$1" "$2" "$3"'
+    )
     client.script(pull, str(reader), client.reference("redirect/image:1"), target)
     assert client.digests(f"{WORK}/redirected") >= {digest}
