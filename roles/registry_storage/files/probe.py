@@ -71,7 +71,7 @@ REMEDIES = (
     ),
     (
         "refused|timed out|timeout|deadline|unreachable|no route|reset by peer|EOF",
-        "The endpoint cannot be reached from the pod. Correct it, or let registry_storage_egress and firewalls allow it.",
+        "The endpoint cannot be reached from the pod. Correct it, or let egress rules and firewalls allow it.",
     ),
 )
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: homeport.registry contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Clients fetch layers from the object store itself where the inventory says so. It comes last: it changes the server."""
+"""Clients fetch layers from the object store itself where the inventory says so. Last: it changes the server."""
 
 from __future__ import annotations
 
