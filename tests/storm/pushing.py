@@ -125,8 +125,6 @@ class Pusher:
             self.state.count(what)
         if source:
             self.state.count("acknowledged copy")
-        if tries > 1:
-            self.state.count("retried")
 
     def deliver(self, claim: Claim, image: Image, source: str | None) -> None:
         """Push once."""
@@ -180,6 +178,7 @@ class Pusher:
                 pause = refusal.retry_after or self.random.uniform(0.5, 1.5)
             else:
                 if tries > 1:
+                    self.state.count("retried")
                     self.state.waited(time.monotonic() - began)
                 return tries
             if time.monotonic() + pause - began > self.limits.patience:
