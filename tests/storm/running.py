@@ -85,7 +85,8 @@ def storm(
         pullers = [
             Puller(number, reading, state, ledger, limits.seed, cast.pull_rate) for number in range(cast.pullers)
         ]
-        threads = [_thread(one.run, stop, state, ledger) for one in (*pushers, *pullers)]
+        runs = [*(one.run for one in pushers), *(one.run for one in pullers)]
+        threads = [_thread(run, stop, state, ledger) for run in runs]
         try:
             _wait(threads, state, began, progress)
         finally:

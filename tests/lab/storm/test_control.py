@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ def test_the_common_recipe_loses_images(start, storm, cached) -> None:
     server = start(cached=cached)
     options = () if cached else ("--delete-untagged",)
     deadline = time.monotonic() + SECONDS
-    attempt, seen = 0, {"broken": 0}
+    attempt, seen = 0, dict[str, Any](broken=0)
     while not seen["broken"] and time.monotonic() < deadline:
         attempt += 1
         pushing = storm(server, *FAST, "--seed", str(attempt))
