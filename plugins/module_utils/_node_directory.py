@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import typing as t
@@ -173,6 +174,17 @@ def _other_mirror_files(mirror: Mirror, root: str, kind: str) -> dict[str, str]:
     return files
 
 
+def _remedy_for_foreign(name: str, kind: str) -> str:
+    if kind not in ("k3s", "rke2"):
+        return "Delete it, or let it be replaced (and put back on removal): replace_foreign: true."
+    # It makes the file from its own list at each start, so whatever replaced it would be gone after the next one.
+    return (
+        f"{kind} makes it from /etc/rancher/{kind}/registries.yaml. Add there, below configs, the entry"
+        f' {json.dumps(name)}: {{tls: {{ca_file: <path of the CA certificate>}}}} and restart {kind}, or take {name} out of'
+        f" that file and restart {kind}: then it needs no entry."
+    )
+
+
 def refuse_what_shadows(name: str, root: str, kind: str, ours: t.Collection[str], *, replace: bool) -> list[str]:
     """Look for files of others that would win over ours; return warnings.
 
@@ -209,7 +221,7 @@ def refuse_what_shadows(name: str, root: str, kind: str, ours: t.Collection[str]
             "own a directory for the registry",
             where=os.path.join(folder, "hosts.toml"),
             got="somebody else wrote this file, and with it containerd does not read ca.crt",
-            remedy="Delete it, or let it be replaced (and put back on removal): replace_foreign: true.",
+            remedy=_remedy_for_foreign(name, kind),
         )
     for entry in present:
         stem, extension = os.path.splitext(entry)

@@ -259,13 +259,33 @@ def _hosts_changes(wishes: t.Sequence[Wish]) -> list[Change]:
     if current is None and not any(wish.address for wish in wishes):
         return []
     text = wanted = current.data.decode("utf-8", "surrogateescape") if current else ""
-    for wish in wishes:
-        host = probe.split_host(wish.name)[0]
-        wanted = hosts_file.with_line(wanted, host, wish.address if wish.present else "")
+    for host, address in _addresses(wishes).items():
+        wanted = hosts_file.with_line(wanted, host, address)
     if wanted == text:
         return []
     data = wanted.encode("utf-8", "surrogateescape")
     return [Change(hosts_file.PATH, current, dataclasses.replace(current or Content(b""), data=data))]
+
+
+def _addresses(wishes: t.Sequence[Wish]) -> dict[str, str]:
+    """Return the address of each host, empty for none; a host that is a registry and a mirror needs it once.
+
+    Raises:
+        NodeError: when two entries give a host different addresses.
+    """
+    found: dict[str, str] = {}
+    for wish in wishes:
+        host, address = probe.split_host(wish.name)[0], wish.address if wish.present else ""
+        before = found.setdefault(host, address)
+        if address and before and address != before:
+            raise NodeError(
+                f"give {host} an address",
+                where=hosts_file.PATH,
+                got=f"one entry says {before}, another {address}",
+                remedy="Give the host the same address each time, or only once.",
+            )
+        found[host] = before or address
+    return found
 
 
 def _ageing(wish: Wish) -> list[str]:

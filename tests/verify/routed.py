@@ -8,6 +8,8 @@ import dataclasses
 import os
 import subprocess
 
+import pytest
+
 from tests.verify.cluster import Cluster
 from tests.verify.fixtures import ROOT, _namespace
 from tests.verify.memory import MIB
@@ -36,15 +38,33 @@ rm /work/slow-layer
 """
 
 
-def public_registry(cluster: Cluster) -> PublicRegistry:
-    """Return the registry of the running scenario by its public name."""
-    return PublicRegistry(cluster, "depot", _namespace(), HOST)
-
-
 def playbooks_of(situation: str) -> Playbooks:
     """Return a runner of the collection's playbooks with the inventory of a situation."""
     folder = ROOT / "molecule"
     return Playbooks(str(folder / "resources" / "inventory"), str(folder / situation / "inventory"))
+
+
+@pytest.fixture(scope="session")
+def registry(cluster: Cluster) -> PublicRegistry:
+    """Return the registry by its public name."""
+    return PublicRegistry(cluster, "depot", _namespace(), HOST)
+
+
+@pytest.fixture(scope="session")
+def authority(registry: PublicRegistry) -> str:
+    """Return the authority of the certificate, which cert-manager keeps apart from what others provide."""
+    issued = f"{registry.name}-tls-issued"
+    known = issued in registry.find("items[].metadata.name", "secrets")
+    return registry.secret(issued if known else f"{registry.name}-tls")["ca.crt"]
+
+
+@pytest.fixture(scope="session")
+def client(cluster: Cluster, clients: str, registry: PublicRegistry, authority: str) -> TlsClient:
+    """Return a client that trusts the authority of the certificate."""
+    pod = TlsClient(cluster, clients, "client", registry)
+    pod.trust(authority)
+    pod.wait_open()
+    return pod
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,3 +89,13 @@ class SlowPush:
         assert code == "201", output
         assert int(seconds) >= SLOW_SECONDS - 5, output
         assert f"sha256:{found}" == digest, output
+
+
+@pytest.fixture(scope="session", autouse=True)
+def slow_push(
+    cluster: Cluster, clients: str, client: TlsClient, registry: PublicRegistry, authority: str, writer: Account
+) -> SlowPush:
+    """Start a push that is slow from a client of its own, so that it goes on while the other tests run."""
+    pod = TlsClient(cluster, clients, "scraper", registry)
+    pod.trust(authority)
+    return SlowPush.start(pod, writer)

@@ -15,6 +15,8 @@ from ansible_collections.homeport.registry.plugins.module_utils import _node_dir
 from ansible_collections.homeport.registry.plugins.module_utils import _node_process as process
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
 from ansible_collections.homeport.registry.plugins.module_utils._node_hosts_file import with_line
+from ansible_collections.homeport.registry.plugins.module_utils._node_plan import Wish
+from ansible_collections.homeport.registry.plugins.module_utils._node_plan import _addresses as addresses_of
 from ansible_collections.homeport.registry.plugins.module_utils._node_probe import split_host
 from ansible_collections.homeport.registry.plugins.module_utils._node_toml import Document
 
@@ -42,6 +44,29 @@ def test_one_line_in_the_hosts_file(text, address, after):
 def test_a_line_of_somebody_else_is_not_changed():
     with pytest.raises(NodeError, match=r"another line there says 192\.0\.2\.9"):
         with_line("192.0.2.9 reg.test\n", "reg.test", "192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "found"),
+    [
+        (["192.0.2.1", ""], {"reg.test": "192.0.2.1"}),
+        (["", "192.0.2.1"], {"reg.test": "192.0.2.1"}),
+        (["192.0.2.1", "192.0.2.1"], {"reg.test": "192.0.2.1"}),
+        (["", ""], {"reg.test": ""}),
+    ],
+)
+def test_a_host_that_is_a_registry_and_a_mirror_needs_its_address_once(addresses, found):
+    wishes = [
+        Wish("reg.test:5000", True, [], mirror_of=upstream, address=address)
+        for upstream, address in zip(("", "docker.io"), addresses)
+    ]
+    assert addresses_of(wishes) == found
+
+
+def test_a_host_has_one_address():
+    wishes = [Wish("reg.test", True, [], address="192.0.2.1"), Wish("reg.test:5000", True, [], address="192.0.2.2")]
+    with pytest.raises(NodeError, match=r"one entry says 192\.0\.2\.1, another 192\.0\.2\.2"):
+        addresses_of(wishes)
 
 
 @pytest.mark.parametrize(
@@ -196,3 +221,19 @@ def test_the_key_follows_the_version_of_the_file(text, version, after):
 )
 def test_an_option_of_a_command_line(words, value):
     assert process.option(words, "-c", "--config") == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [
+        ("containerd", "replace_foreign: true"),
+        ("k3s", r'/etc/rancher/k3s/registries\.yaml.*"reg\.test:5000": \{tls: \{ca_file: .* restart k3s'),
+        ("rke2", r"/etc/rancher/rke2/registries\.yaml"),
+    ],
+)
+def test_what_to_do_about_a_file_of_somebody_else_depends_on_who_makes_it(tmp_path, kind, remedy):
+    folder = tmp_path / "reg.test:5000"
+    folder.mkdir()
+    (folder / "hosts.toml").write_text("# somebody else's\n")
+    with pytest.raises(NodeError, match=remedy):
+        directory.refuse_what_shadows("reg.test:5000", str(tmp_path), kind, [], replace=False)

@@ -56,6 +56,20 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "proxy": ({"registry_server_config": {"proxy": {}}}, "registry_server", "may not set storage.cache"),
     "debug": ({"registry_server_config": {"http": {"debug": {}}}}, "registry_server", "may not set storage.cache"),
     "replicas": ({"registry_server_replicas": 0}, "registry_server", "registry_server_replicas is 0: at least one"),
+    "untrusted": (
+        {"registry_node_trust_registry": []},
+        "registry_node_trust",
+        "does not know registry_node_trust_registry. Correct the spelling",
+    ),
+    "unwritten": ({"registry_node_trust_apply_via": "render"}, "registry_node_trust", "registry_node_trust_documents_to"),
+    "unwritable": (
+        {
+            "registry_node_trust_apply_via": "daemonset",
+            "registry_node_trust_registries": [{"name": "r.example", "address": "192.0.2.1"}],
+        },
+        "registry_node_trust",
+        "The address 192.0.2.1 would belong into /etc/hosts",
+    ),
     "path": ({"registry_cache_upstream": "https://r.example/v2/"}, "registry_cache", "without a path or a slash"),
     "hub": (
         {"registry_cache_upstream": "https://docker.io"},
@@ -126,6 +140,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str
         }
         for role in ("registry_namespace", "registry_storage", "registry_auth", "registry_server", "registry_cache")
     ]
+    # Nothing is right about the nodes of the other cases, so these are the only ones that go there.
+    nodes = [name for name, case in REFUSED.items() if case[1] == "registry_node_trust"]
+    plays.append({**plays[0], "hosts": nodes, "roles": ["homeport.registry.registry_node_trust"]})
     (folder / "play.yml").write_text(yaml.safe_dump(plays))
     environ = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_NOCOLOR": "1"}
     command = ["ansible-playbook", "-i", "hosts.yml", "--forks", "4", "play.yml"]

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.verify import oci
-from tests.verify.clients import WORK
 from tests.verify.node_port.conftest import PORT
-from tests.verify.registry import Account
 from tests.verify.tls import AUTHORITY, PublicRegistry, TlsClient
+from tests.verify.way_in import test_images_go_in_and_out
+
+__all__ = ["test_images_go_in_and_out"]
 
 
 def test_every_node_answers_by_tls(client: TlsClient, nodes: list[str]) -> None:
@@ -20,18 +20,6 @@ def test_every_node_answers_by_tls(client: TlsClient, nodes: list[str]) -> None:
         answer = client.http("/v2/", "--resolve", f"{name}:{PORT}:{node}")
         assert answer.status == 401, answer
         assert answer.headers["www-authenticate"] == f'Basic realm="{client.registry.host}"'
-
-
-def test_images_go_in_and_out(client: TlsClient, writer: Account, reader: Account) -> None:
-    """A whole index is pushed and pulled by the public name, and a reader may not push."""
-    layout = oci.index("by the node's port")
-    source = client.put(layout)
-    pushed = client.push(source, "team/app:1", writer)
-    assert pushed.rc == 0, pushed.stderr
-    pulled = client.pull("team/app:1", f"oci:{WORK}/back:1", reader)
-    assert pulled.rc == 0, pulled.stderr
-    assert client.digests(f"{WORK}/back") >= layout.digests
-    assert client.push(source, "team/app:2", reader).rc != 0
 
 
 def test_whoever_does_not_know_the_authority_is_warned(client: TlsClient) -> None:
