@@ -82,10 +82,6 @@ from collections.abc import Callable
 from ansible.errors import AnsibleFilterError
 from ansible.utils.display import Display
 
-from ansible_collections.homeport.registry.plugins.filter.credentials import plain
-from ansible_collections.homeport.registry.plugins.module_utils import _certificates as certificates
-from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
-
 _REMEDY = (
     "Give a PEM text with the certificate of the host first, then each its issuer, "
     "together with the key of the first one."
@@ -100,6 +96,11 @@ def certificate_check(
     Raises:
         AnsibleFilterError: when a client would refuse it, or cryptography is missing.
     """
+    # A template that uses one filter of a collection loads them all, so what this one needs is loaded when it runs.
+    from ansible_collections.homeport.registry.plugins.filter.credentials import plain
+    from ansible_collections.homeport.registry.plugins.module_utils import _certificates as certificates
+    from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
+
     place = certificates.Place(name, _REMEDY)
     server = host.partition(":")[0]
     try:

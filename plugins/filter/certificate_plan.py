@@ -94,12 +94,6 @@ from collections.abc import Callable, Mapping, Sequence
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.homeport.registry.plugins.filter.secret_value import secret_value
-from ansible_collections.homeport.registry.plugins.module_utils._certificate_plan import (
-    Wish,
-    alternative_names,
-    decide,
-)
-from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
 
 ISSUER = "registry.homeport.dev/issuer"
 
@@ -117,21 +111,25 @@ def certificate_plan(
     Raises:
         AnsibleFilterError: when the authority is lost, broken or expired, or cryptography is missing.
     """
+    # A template that uses one filter of a collection loads them all, so what this one needs is loaded when it runs.
+    from ansible_collections.homeport.registry.plugins.module_utils import _certificate_plan as planning
+    from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
+
     found = {secret["metadata"]["name"]: secret for secret in secrets}
     issued = found.get(certificate)
     if issued is not None and (issued["metadata"].get("annotations") or {}).get(ISSUER) != "self_signed":
         issued = None
     try:
-        plan = decide(
+        plan = planning.decide(
             _pair(found.get(authority)),
             _pair(issued),
-            Wish(hosts, days, renew_days),
+            planning.Wish(hosts, days, renew_days),
             dt.datetime.now(dt.timezone.utc),
             (f"Secret {authority}", f"Secret {certificate}"),
         )
     except RegistryError as exc:
         raise AnsibleFilterError(str(exc)) from None
-    return {**plan._asdict(), "names": alternative_names(hosts)}
+    return {**plan._asdict(), "names": planning.alternative_names(hosts)}
 
 
 def _pair(secret: Mapping[str, t.Any] | None) -> dict[str, str] | None:

@@ -59,11 +59,6 @@ import typing as t
 from collections.abc import Callable, Mapping, Sequence
 
 from ansible.errors import AnsibleFilterError
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
-from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
-from ansible_collections.homeport.registry.plugins.module_utils._node_options import SPEC, wishes_from
-from ansible_collections.homeport.registry.plugins.plugin_utils._node_documents import PLATFORMS, render
 
 
 def node_documents(
@@ -77,6 +72,13 @@ def node_documents(
     Raises:
         AnsibleFilterError: for wrong input, and for what the platform cannot do.
     """
+    # A template that uses one filter of a collection loads them all, so what this one needs is loaded when it runs.
+    from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+    from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
+    from ansible_collections.homeport.registry.plugins.module_utils._node_options import SPEC, wishes_from
+    from ansible_collections.homeport.registry.plugins.plugin_utils._node_documents import PLATFORMS, render
+
     names = [platforms] if isinstance(platforms, str) else list(platforms)
     for name in names:
         if name not in PLATFORMS:

@@ -178,10 +178,10 @@ def _remedy_for_foreign(name: str, kind: str) -> str:
     if kind not in ("k3s", "rke2"):
         return "Delete it, or let it be replaced (and put back on removal): replace_foreign: true."
     # It makes the file from its own list at each start, so whatever replaced it would be gone after the next one.
+    entry = f"{json.dumps(name)}: {{tls: {{ca_file: <path of the CA certificate>}}}}"
     return (
-        f"{kind} makes it from /etc/rancher/{kind}/registries.yaml. Add there, below configs, the entry"
-        f' {json.dumps(name)}: {{tls: {{ca_file: <path of the CA certificate>}}}} and restart {kind}, or take {name} out of'
-        f" that file and restart {kind}: then it needs no entry."
+        f"{kind} makes it from /etc/rancher/{kind}/registries.yaml. Add there, below configs, the entry {entry} and"
+        f" restart {kind}, or take {name} out of that file and restart {kind}: then it needs no entry."
     )
 
 

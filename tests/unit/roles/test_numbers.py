@@ -63,6 +63,7 @@ def test_numbers_are_numbers(tmp_path: Path, role: str) -> None:
     }
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
     given["ansible_python_interpreter"] = sys.executable
+    given["role_path"] = str(ROLES / role)
     extra = {**given, **variables, "source": str(ROLES / role / "templates" / template)}
     environ = {**os.environ, "ANSIBLE_NOCOLOR": "1"}
     command = ["ansible-playbook", "-i", "localhost,", "-e", json.dumps(extra), "play.yml"]

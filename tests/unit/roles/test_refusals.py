@@ -61,7 +61,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "registry_node_trust",
         "does not know registry_node_trust_registry. Correct the spelling",
     ),
-    "unwritten": ({"registry_node_trust_apply_via": "render"}, "registry_node_trust", "registry_node_trust_documents_to"),
+    "unwritten": (
+        {"registry_node_trust_apply_via": "render"},
+        "registry_node_trust",
+        "registry_node_trust_documents_to",
+    ),
     "unwritable": (
         {
             "registry_node_trust_apply_via": "daemonset",

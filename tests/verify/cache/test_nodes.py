@@ -28,7 +28,7 @@ def mirrored(playbooks: Playbooks) -> Iterator[Playbooks]:
 
 
 def test_nodes_pull_from_the_cache(mirrored: Playbooks, at_upstream: Client, upstream: Upstream) -> None:
-    """The mirror is made of the inventory, and the certificate of the cache is trusted; a second run changes nothing."""
+    """The mirror follows from the inventory, the certificate of the cache is trusted, a second run changes nothing."""
     layout = oci.image("for nodes")
     pushed = at_upstream.push(at_upstream.put(layout), "nodes/app:1", None)
     assert pushed.rc == 0, pushed.stderr
