@@ -96,11 +96,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "registry_cache",
         "A cache without registry_auth_users asks nobody",
     ),
-    "tls": (
-        {"registry_ingress_exposure": "node_port", "registry_ingress_tls": "self_signed"},
-        "registry_cache",
-        "registry_ingress_exposure node_port would lead nowhere",
-    ),
     "descriptors": (
         {"registry_cache_config": {"storage": {"cache": {}}}},
         "registry_cache",
