@@ -54,6 +54,11 @@ def test_talos(documents, ca):
     assert (host["name"], host["hostnames"]) == ("192.0.2.1", ["registry.example.com"])
 
 
+def test_talos_does_not_verify_only_where_it_was_asked_not_to(documents):
+    (found,) = yaml.safe_load_all(documents("talos", [], [{"name": NAME, "insecure": True}]))
+    assert found == {"apiVersion": "v1alpha1", "kind": "RegistryTLSConfig", "name": NAME, "insecureSkipVerify": True}
+
+
 def test_openshift(documents, ca):
     config, image, digests, tags = yaml.safe_load_all(documents("openshift"))
     assert config["data"] == {"registry.example.com..5000": ca, "cache.example.com": ca}
@@ -66,7 +71,9 @@ def test_openshift(documents, ca):
 
 def cloud_config(text):
     assert text.startswith("#cloud-config\n")
-    return {one["path"]: one["content"] for one in yaml.safe_load(text)["write_files"]}
+    files = yaml.safe_load(text)["write_files"]
+    assert {(one["owner"], one["permissions"]) for one in files} == {("root:root", "0644")}
+    return {one["path"]: one["content"] for one in files}
 
 
 def test_eks(documents, ca):
