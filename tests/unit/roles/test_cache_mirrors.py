@@ -19,7 +19,17 @@ EXPOSED = {"registry_ingress_exposure": "ingress", "registry_ingress_tls": "self
 REGISTRIES: dict[str, dict[str, Any]] = {
     "registry.example.com": EXPOSED,
     "hub.example.com": {"registry_cache_upstream": "https://registry-1.docker.io", **EXPOSED},
-    "quay": {"registry_cache_upstream": "https://quay.io/", "registry_host": "quay.example.com:8443", **EXPOSED},
+    "quay": {
+        "registry_cache_upstream": "https://quay.io/",
+        "registry_host": "quay.example.com:8443",
+        "registry_auth_users": [],
+        **EXPOSED,
+    },
+    "open.example.com": {
+        "registry_cache_upstream": "https://public.ecr.aws",
+        "registry_ingress_exposure": "node_port",
+        "registry_ingress_tls": "none",
+    },
     "inside.example.com": {"registry_cache_upstream": "https://ghcr.io"},
     "closed.example.com": {"registry_cache_upstream": "https://gcr.io", "registry_ingress_exposure": "none"},
     "asks.example.com": {
