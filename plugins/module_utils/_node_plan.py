@@ -267,6 +267,19 @@ def _hosts_changes(wishes: t.Sequence[Wish]) -> list[Change]:
     return [Change(hosts_file.PATH, current, dataclasses.replace(current or Content(b""), data=data))]
 
 
+def addressed(wishes: t.Sequence[Wish]) -> list[Wish]:
+    """Return the wishes, each with the address that any of them gives its host.
+
+    Raises:
+        NodeError: when two of them give a host different addresses.
+    """
+    known = _addresses(wishes)
+    return [
+        dataclasses.replace(wish, address=known[probe.split_host(wish.name)[0]]) if wish.present else wish
+        for wish in wishes
+    ]
+
+
 def _addresses(wishes: t.Sequence[Wish]) -> dict[str, str]:
     """Return the address of each host, empty for none; a host that is a registry and a mirror needs it once.
 

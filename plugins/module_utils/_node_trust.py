@@ -25,7 +25,13 @@ from ansible_collections.homeport.registry.plugins.module_utils._node_files impo
     read,
     remove_directories,
 )
-from ansible_collections.homeport.registry.plugins.module_utils._node_plan import Change, Plan, Wish, make_plan
+from ansible_collections.homeport.registry.plugins.module_utils._node_plan import (
+    Change,
+    Plan,
+    Wish,
+    addressed,
+    make_plan,
+)
 from ansible_collections.homeport.registry.plugins.module_utils._node_record import Owned, open_record
 from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import Runtime
 
@@ -66,7 +72,7 @@ class Rollout:
         Raises:
             NodeError: when the node is not in order.
         """
-        self.wishes, self.settings, self.check = wishes, settings, check
+        self.wishes, self.settings, self.check = addressed(wishes), settings, check
         self.warnings: list[str] = []
         self.actions: list[str] = []
         self.record = open_record(settings.record)

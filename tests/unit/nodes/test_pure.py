@@ -15,7 +15,7 @@ from ansible_collections.homeport.registry.plugins.module_utils import _node_dir
 from ansible_collections.homeport.registry.plugins.module_utils import _node_process as process
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
 from ansible_collections.homeport.registry.plugins.module_utils._node_hosts_file import with_line
-from ansible_collections.homeport.registry.plugins.module_utils._node_plan import Wish
+from ansible_collections.homeport.registry.plugins.module_utils._node_plan import Wish, addressed
 from ansible_collections.homeport.registry.plugins.module_utils._node_plan import _addresses as addresses_of
 from ansible_collections.homeport.registry.plugins.module_utils._node_probe import split_host
 from ansible_collections.homeport.registry.plugins.module_utils._node_toml import Document
@@ -61,6 +61,7 @@ def test_a_host_that_is_a_registry_and_a_mirror_needs_its_address_once(addresses
         for upstream, address in zip(("", "docker.io"), addresses)
     ]
     assert addresses_of(wishes) == found
+    assert {wish.address for wish in addressed(wishes)} == set(found.values())
 
 
 def test_a_host_has_one_address():
