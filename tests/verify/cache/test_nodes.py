@@ -21,7 +21,7 @@ NODES = ("homeport-control-plane", "homeport-worker")
 @pytest.fixture
 def mirrored(playbooks: Playbooks) -> Iterator[Playbooks]:
     """Let the nodes know the caches of the inventory; afterwards they know nothing of them."""
-    both = Playbooks(*playbooks.inventories, str(ROOT / "molecule" / "cache" / "nodes.yml"))
+    both = Playbooks(*playbooks.inventories, str(ROOT / "molecule" / "cache" / "nodes" / "inventory"))
     both.run("nodes")
     yield both
     both.run("nodes", registry_node_trust_state="absent")
