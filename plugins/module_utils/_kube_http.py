@@ -161,6 +161,12 @@ class ApiClient:
         headers = {"Accept": accept, "Content-Type": APPLY_CONTENT_TYPE}
         return self._send("PATCH", path, {**query, **dry_run}, headers, body)
 
+    def create(self, path: str, body: Any) -> Answer:
+        """Create an object in the collection at ``path``; a dry run when the client is read-only."""
+        dry_run = {"dryRun": "All"} if self.read_only else {}
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        return self._send("POST", path, dry_run, headers, body)
+
     def patch(self, path: str, query: Mapping[str, Any], operations: list[dict[str, Any]]) -> Answer:
         """Send one JSON patch; a dry run when the client is read-only."""
         dry_run = {"dryRun": "All"} if self.read_only else {}

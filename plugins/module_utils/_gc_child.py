@@ -1,0 +1,206 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The registry's own program as a child: it serves the store for reading, and it collects. Private."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+import typing as t
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import GcError, InterruptedByError
+from ansible_collections.homeport.registry.plugins.module_utils._gc_output import Collected
+
+_START_SECONDS = 60.0
+_ENVIRONMENT = {"OTEL_TRACES_EXPORTER": "none"}
+_LAST_LINES = 40
+
+
+def config(storage: t.Mapping[str, t.Any], port: int) -> dict[str, t.Any]:
+    """Return the configuration: no account, loopback only, no write, no redirect, no cache, no purge."""
+    return {
+        "version": "0.1",
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {
+            **storage,
+            "delete": {"enabled": True},
+            "redirect": {"disable": True},
+            "maintenance": {
+                "readonly": {"enabled": True},
+                "uploadpurging": {"enabled": False, "age": "168h", "interval": "24h", "dryrun": False},
+            },
+        },
+        "http": {"addr": f"127.0.0.1:{port}", "relativeurls": True, "secret": "nothing is uploaded here"},
+    }
+
+
+def version_of(text: str) -> tuple[int, int]:
+    """Return the version in the output of `--version`, (0, 0) when it names none."""
+    found = re.findall(r"\bv?(\d+)\.(\d+)", text)
+    return (int(found[-1][0]), int(found[-1][1])) if found else (0, 0)
+
+
+class Program:
+    """The program, its configuration file, and whatever it runs at the moment."""
+
+    def __init__(self, binary: str, storage: t.Mapping[str, t.Any], scratch: str) -> None:
+        """Write the configuration into the scratch folder; JSON is YAML too."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.binary = binary
+        self.path = os.path.join(scratch, "registry.json")
+        self.log = os.path.join(scratch, "registry.log")
+        with open(self.path, "w", encoding="utf-8") as stream:
+            json.dump(config(storage, self.port), stream)
+        os.chmod(self.path, 0o600)
+        self._reader: subprocess.Popen[bytes] | None = None
+        self._collector: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+        self._killed = ""
+        self._may_run = threading.Event()
+        self._may_run.set()
+
+    @property
+    def url(self) -> str:
+        """Return the address of the reader."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def version(self) -> tuple[tuple[int, int], str]:
+        """Return the version as numbers and as the program says it. Raises GcError when it does not run."""
+        try:
+            done = subprocess.run([self.binary, "--version"], capture_output=True, text=True, timeout=60, check=True)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise GcError(
+                "ask the registry program for its version",
+                where=self.binary,
+                got=str(error),
+                remedy="Check registry_gc_binary: the path of the program inside registry_image.",
+            ) from None
+        return version_of(done.stdout), done.stdout.split()[-1] if done.stdout.split() else "unknown"
+
+    def serve(self) -> None:
+        """Start the reader and wait until it answers. Raises GcError with the end of its log when it does not."""
+        with open(self.log, "wb") as log:
+            self._reader = subprocess.Popen(
+                [self.binary, "serve", self.path], stdout=log, stderr=log, env={**os.environ, **_ENVIRONMENT}
+            )
+        end = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            code = self._reader.poll()
+            if code is not None or time.monotonic() > end:
+                got = f"it ended with status {code}" if code is not None else "it does not answer"
+                raise GcError(
+                    "start a reader on the store",
+                    where=self.url,
+                    got=f"{got}: {self._last_words()}",
+                    remedy="Check the storage settings of the registry; this reader uses them as they are.",
+                )
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/v2/", timeout=10):
+                return True
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def _last_words(self) -> str:
+        with open(self.log, encoding="utf-8", errors="replace") as stream:
+            lines = collections.deque(stream, 3)
+        return " ".join(line.strip() for line in lines)[-600:] or "it printed nothing"
+
+    def collect(self, *flags: str, on_line: Callable[[Collected], None] | None = None) -> tuple[int, str, Collected]:
+        """Run the collector and return exit status, the end of what was no known line, and what it said.
+
+        Raises InterruptedByError when it was killed through `kill` before or while it ran.
+        """
+        found = Collected()
+        last: collections.deque[str] = collections.deque(maxlen=_LAST_LINES)
+        command = [self.binary, "garbage-collect", self.path, *flags]
+        self._may_run.wait()
+        with self._lock:
+            self._refuse_after_kill()
+            self._collector = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                env={**os.environ, **_ENVIRONMENT},
+            )
+        process = self._collector
+        stderr = threading.Thread(target=_drain, args=(process.stderr, last), daemon=True)
+        stderr.start()
+        known = 0
+        for line in t.cast("t.IO[str]", process.stdout):
+            found.feed(line)
+            size = found.eligible + len(found.marked)
+            if size == known and not found.summary and line.strip():
+                last.append(line)
+            known = size
+            if on_line:
+                on_line(found)
+        code = process.wait()
+        stderr.join()
+        with self._lock:
+            self._collector = None
+            self._refuse_after_kill()
+        return code, "".join(last), found
+
+    def _refuse_after_kill(self) -> None:
+        if self._killed:
+            raise InterruptedByError(
+                "collect", where="the collector", got=self._killed, remedy="It is safe to collect again."
+            )
+
+    def pause(self) -> None:
+        """Stop the collector where it is, so that it deletes nothing until `go_on`."""
+        self._may_run.clear()
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let a paused collector go on."""
+        self._signal(signal.SIGCONT)
+        self._may_run.set()
+
+    def kill(self, reason: str) -> None:
+        """End the collector at once and let no other start."""
+        with self._lock:
+            self._killed = self._killed or reason
+        self._signal(signal.SIGKILL)
+        self._may_run.set()
+
+    def _signal(self, number: int) -> None:
+        with self._lock:
+            if self._collector is not None:
+                self._collector.send_signal(number)
+
+    def close(self) -> None:
+        """End the reader."""
+        if self._reader is not None and self._reader.poll() is None:
+            self._reader.terminate()
+            try:
+                self._reader.wait(10)
+            except subprocess.TimeoutExpired:
+                self._reader.kill()
+                self._reader.wait()
+
+
+def _drain(stream: t.IO[str], into: collections.deque[str]) -> None:
+    for line in stream:
+        # Each deleted blob is logged; only other lines tell why something failed.
+        if "Deleting " not in line:
+            into.append(line)

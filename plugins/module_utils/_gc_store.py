@@ -1,0 +1,247 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The store as files: what is in it, what is broken, and whether it is the store it was. Private.
+
+Only for a file system; object storage is asked through a registry instead. Reading a directory costs far less than
+a request, so everything is looked at: 1,000 images of six blobs take less than a second.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+
+from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import GcError, RefusedError
+from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import Problem
+
+MARKER = ".homeport-store"
+_NAME = re.compile(r"^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$")
+_PUSH_AGAIN = "Push the image again, or delete its tags, and collect again."
+
+
+@dataclasses.dataclass
+class Scan:
+    """What the store holds. sizes: bytes of each blob, by digest. revisions, layers: digests by repository."""
+
+    sizes: dict[str, int] = dataclasses.field(default_factory=dict)
+    revisions: dict[str, set[str]] = dataclasses.field(default_factory=dict)
+    layers: dict[str, set[str]] = dataclasses.field(default_factory=dict)
+    problems: list[Problem] = dataclasses.field(default_factory=list)
+    fingerprint: str = ""
+
+    @property
+    def bytes(self) -> int:
+        """Return the bytes of all blobs."""
+        return sum(self.sizes.values())
+
+    def holders(self, digests: set[str]) -> dict[str, set[str]]:
+        """Return which repositories link which of these digests."""
+        found: dict[str, set[str]] = {}
+        for links in (self.revisions, self.layers):
+            for repository, linked in links.items():
+                if both := linked & digests:
+                    found.setdefault(repository, set()).update(both)
+        return found
+
+
+def scan(root: str) -> Scan:
+    """Look at everything but unfinished uploads. Raises GcError when the store cannot be read."""
+    base = os.path.join(root, "docker", "registry", "v2")
+    found, digest = Scan(), hashlib.sha256()
+    try:
+        for name, entry in _blobs(base):
+            status = entry.stat()
+            found.sizes[name] = status.st_size
+            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        for repository, path in _repositories(os.path.join(base, "repositories"), ""):
+            _look_at(repository, path, found, digest)
+    except OSError as error:
+        raise GcError(
+            "read the store",
+            where=str(error.filename or root),
+            got=os.strerror(error.errno or 0),
+            remedy="Check the owner of the files (uid 65532) and the volume.",
+        ) from None
+    _compare(found)
+    found.fingerprint = digest.hexdigest()
+    return found
+
+
+def _entries(path: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        # What is not there, or went away meanwhile, holds nothing.
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return []
+        raise
+
+
+def _blobs(base: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    for algorithm in _entries(os.path.join(base, "blobs")):
+        for prefix in _entries(algorithm.path):
+            for blob in _entries(prefix.path):
+                for entry in _entries(blob.path):
+                    if entry.name == "data":
+                        yield f"{algorithm.name}:{blob.name}", entry
+
+
+def _repositories(path: str, name: str) -> Iterator[tuple[str, str]]:
+    entries = [entry for entry in _entries(path) if entry.is_dir(follow_symlinks=False)]
+    names = {entry.name for entry in entries}
+    if name and names & {"_layers", "_manifests"}:
+        yield name, path
+    for entry in entries:
+        if not entry.name.startswith("_"):
+            yield from _repositories(entry.path, f"{name}/{entry.name}" if name else entry.name)
+
+
+def _links(path: str, digest: hashlib._Hash) -> Iterator[tuple[str, int, str]]:
+    """Yield digest, size and path of each link file below a folder of algorithms."""
+    for algorithm in _entries(path):
+        for folder in _entries(algorithm.path):
+            for entry in _entries(folder.path):
+                if entry.name == "link":
+                    size = entry.stat().st_size
+                    digest.update(f"{entry.path} {size}\n".encode())
+                    yield f"{algorithm.name}:{folder.name}", size, entry.path
+
+
+def _look_at(repository: str, path: str, found: Scan, digest: hashlib._Hash) -> None:
+    if not all(_NAME.match(part) for part in repository.split("/")):
+        text = f"{path} has a name that no repository can have; Distribution 3 stops at it"
+        found.problems.append(
+            Problem("repository-name", repository, text, f"Move {path} out of the store and collect again.")
+        )
+    revisions = found.revisions.setdefault(repository, set())
+    for name, size, link in _links(os.path.join(path, "_manifests", "revisions"), digest):
+        revisions.add(name)
+        if not size:
+            text = f"the revision link {link} is empty, as after a crash; the collector stops at it"
+            found.problems.append(
+                Problem(
+                    "revision-link-empty",
+                    f"{repository}@{name}",
+                    text,
+                    f"Remove {os.path.dirname(link)}. {_PUSH_AGAIN}",
+                )
+            )
+    layers = found.layers.setdefault(repository, set())
+    for name, size, link in _links(os.path.join(path, "_layers"), digest):
+        layers.add(name)
+        if not size:
+            text = f"the layer link {link} is empty, as after a crash; Distribution 3 stops at it"
+            found.problems.append(
+                Problem(
+                    "layer-link-empty", f"{repository}@{name}", text, f"Remove {os.path.dirname(link)}. {_PUSH_AGAIN}"
+                )
+            )
+    for tag in _entries(os.path.join(path, "_manifests", "tags")):
+        for entry in _entries(os.path.join(tag.path, "current")):
+            if entry.name != "link":
+                continue
+            status = entry.stat()
+            digest.update(f"{entry.path} {status.st_size} {status.st_mtime_ns}\n".encode())
+            if not status.st_size:
+                text = f"the tag link {entry.path} is empty, as after a crash; the tag is listed and cannot be pulled"
+                found.problems.append(
+                    Problem(
+                        "tag-link-empty", f"{repository}:{tag.name}", text, f"Remove {tag.path}, or push the tag again."
+                    )
+                )
+
+
+def _compare(found: Scan) -> None:
+    """Add the manifests whose content is gone: the collector would pass over them and take their layers."""
+    for repository, revisions in found.revisions.items():
+        for name in sorted(revisions):
+            size = found.sizes.get(name)
+            if size is None:
+                text = f"the content of manifest {name} is missing; a collection would delete its layers"
+                found.problems.append(Problem("manifest-missing", f"{repository}@{name}", text, _PUSH_AGAIN))
+            elif not size:
+                text = f"the content of manifest {name} is empty, as after a crash; the collector stops at it"
+                found.problems.append(Problem("manifest-empty", f"{repository}@{name}", text, _PUSH_AGAIN))
+
+
+def missing(root: str, digests: Iterable[str]) -> list[str]:
+    """Return which of these digests have no content in the store."""
+    blobs = os.path.join(root, "docker", "registry", "v2", "blobs")
+    lost = []
+    for digest in digests:
+        algorithm, _colon, name = digest.partition(":")
+        if not os.path.exists(os.path.join(blobs, algorithm, name[:2], name, "data")):
+            lost.append(digest)
+    return lost
+
+
+def free(root: str) -> int:
+    """Return the bytes that are free on the volume."""
+    volume = os.statvfs(root)
+    return volume.f_bavail * volume.f_frsize
+
+
+def identity(root: str) -> str | None:
+    """Return what this store was marked with, nothing when it never was."""
+    try:
+        with open(os.path.join(root, MARKER), encoding="utf-8") as stream:
+            return str(json.load(stream)["id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def mark(root: str) -> str:
+    """Mark the store, so that a later run can tell it from another volume, and return the mark."""
+    name = str(uuid.uuid4())
+    path = os.path.join(root, MARKER)
+    try:
+        with open(f"{path}.new", "w", encoding="utf-8") as stream:
+            json.dump({"id": name, "about": "Tells garbage collection that this is the expected volume."}, stream)
+        os.replace(f"{path}.new", path)
+    except OSError as error:
+        # A full volume is a reason to collect, not to refuse to.
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return ""
+        raise GcError(
+            "mark the store",
+            where=path,
+            got=os.strerror(error.errno or 0),
+            remedy="Check the owner of the files (uid 65532), and that the volume is mounted for writing.",
+        ) from None
+    return name
+
+
+def check_identity(found: str | None, expected: str | None, blobs_before: int, empty: bool, where: str) -> None:
+    """Refuse a store that is not the one that was collected last.
+
+    Args:
+        found: its mark, if any.
+        expected: the mark of the last run, if any.
+        blobs_before: how many blobs the last run left in it.
+        empty: whether it holds no image now.
+        where: its place, for the error.
+
+    Raises:
+        RefusedError: when it is another one, or lost everything.
+    """
+    if expected and found != expected:
+        got = f"its mark {MARKER} is {'missing' if found is None else found}, and the last run saw {expected}"
+    elif empty and blobs_before:
+        got = f"it is empty, and the last run left {blobs_before} blobs in it"
+    else:
+        return
+    raise RefusedError(
+        "recognise the store",
+        where=where,
+        got=got,
+        remedy="Check the mount and rootdirectory. If the store was replaced on purpose, delete the report ConfigMap.",
+    )
