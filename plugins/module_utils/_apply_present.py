@@ -251,7 +251,8 @@ def _members(run: Run, wave: list[Applied], old: dict[Key, record.Member]) -> di
                 members[item.key] = record.Member(item.resource, item.namespace, item.name, uid, NO_MARK, item.joined)
         elif applied.answer is not None:
             seen = mark(applied.document, item.body, run.settings.field_manager)
-            uid = applied.document["metadata"].get("uid", "")
+            # what is never pruned may be made anew by somebody else without being a change
+            uid = "" if item.keep else applied.document["metadata"].get("uid", "")
             members[item.key] = record.Member(item.resource, item.namespace, item.name, uid, seen)
         elif applied.error is None:
             members[item.key] = record.Member(item.resource, item.namespace, item.name, "", NO_MARK)
