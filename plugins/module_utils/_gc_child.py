@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import collections
+import http.client
 import json
 import os
 import re
@@ -16,8 +17,6 @@ import subprocess
 import threading
 import time
 import typing as t
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import GcError, InterruptedByError
@@ -111,11 +110,14 @@ class Program:
             time.sleep(0.05)
 
     def _answers(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            with urllib.request.urlopen(f"{self.url}/v2/", timeout=10):
-                return True
-        except (OSError, urllib.error.URLError):
+            connection.request("GET", "/v2/")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
             return False
+        finally:
+            connection.close()
 
     def _last_words(self) -> str:
         with open(self.log, encoding="utf-8", errors="replace") as stream:

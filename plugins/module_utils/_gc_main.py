@@ -16,6 +16,7 @@ import sys
 
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import GcError
 from ansible_collections.homeport.registry.plugins.module_utils._gc_options import parse
+from ansible_collections.homeport.registry.plugins.module_utils._gc_report import say
 from ansible_collections.homeport.registry.plugins.module_utils._gc_run import EXIT_CODES, Collection
 
 
@@ -35,10 +36,10 @@ def main(argv: list[str]) -> int:
         identity = f"{job}_{os.environ.get('JOB_UID') or os.getpid()}"
         collection = Collection(options, job, identity, os.environ.get("POD_NAME") or str(os.getpid()))
     except (GcError, OSError, KeyError) as error:
-        print(f"cannot begin: {error}", flush=True)
+        say(f"cannot begin: {error}")
         return EXIT_CODES["failed"]
     return collection.run()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))

@@ -24,6 +24,12 @@ LISTED = 50
 _Document = dict[str, t.Any]
 
 
+def say(line: str) -> None:
+    """Print one line of the pod's log at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def remembered(document: t.Mapping[str, t.Any]) -> _Document:
     """Return what the history keeps of a run."""
     outcome = document.get("outcome")
@@ -89,7 +95,7 @@ class Report:
 
     def log(self, text: str) -> None:
         """Print one line for whoever reads the pod's log."""
-        print(f"{time.monotonic() - self._clock:7.1f} s  {text}", flush=True)
+        say(f"{time.monotonic() - self._clock:7.1f} s  {text}")
 
     def warn(self, text: str) -> None:
         """Keep a warning, once."""
@@ -158,8 +164,8 @@ class Report:
         try:
             self.write(patience)
         except ApiError as error:
-            print(f"the report cannot be written: {error}", file=sys.stderr, flush=True)
-        print(MARK + json.dumps(self.document), flush=True)
+            self.log(f"the report cannot be written: {error}")
+        say(MARK + json.dumps(self.document))
 
     def event(self, reason: str, message: str, *, warning: bool = False, on_writer: bool = False) -> None:
         """Leave an Event on the CronJob or on the writers' Deployment; one that cannot be left is no reason to stop."""

@@ -45,7 +45,6 @@ attributes:
     support: full
 seealso:
   - module: homeport.registry.gc_run
-  - module: homeport.registry.gc_verify
 """
 
 EXAMPLES = r"""
