@@ -28,8 +28,8 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_invent
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 
 # A collection would take the layers of such an image, or the collector stops in the middle.
-_FATAL = frozenset(("manifest-missing", "manifest-empty", "revision-link-empty"))
-_FATAL_FROM_3 = frozenset(("layer-link-empty", "repository-name"))
+_FATAL = frozenset(("manifest-missing", "manifest-empty", "revision-link-empty", "repository-name"))
+_FATAL_FROM_3 = frozenset(("layer-link-empty",))
 _FOREIGN = re.compile(r"\.foreign\.|\.nondistributable\.")
 
 
@@ -103,27 +103,32 @@ class Looker:
         """Return the images in the store."""
         return take_inventory(self._session, threads=self._options.threads)
 
+    def judge_files(self, store: _gc_store.Scan | None) -> None:
+        """Refuse a store whose files are broken in a way that makes collecting dangerous or pointless."""
+        problems = store.problems if store else []
+        self.note(problems)
+        self._refuse([one for one in problems if fatal_in_store(one, self.major, self._options.untagged)])
+
     def judge(self, store: _gc_store.Scan | None, inventory: Inventory) -> None:
-        """Refuse a store that is broken in a way that makes collecting dangerous or pointless."""
-        broken = store.problems if store else []
-        empty_tags = {problem.where for problem in broken if problem.kind == "tag-link-empty"}
-        self.note([*broken, *inventory.problems])
+        """Refuse a registry that does not serve what it lists, and note what was lost before."""
+        empty_tags = {one.where for one in (store.problems if store else []) if one.kind == "tag-link-empty"}
+        self.note(inventory.problems)
         untagged = self._options.untagged
-        bad = [problem for problem in broken if fatal_in_store(problem, self.major, untagged)]
-        bad += [problem for problem in inventory.problems if fatal_in_inventory(problem, empty_tags, untagged)]
+        self._refuse([one for one in inventory.problems if fatal_in_inventory(one, empty_tags, untagged)])
+        for name, repository in inventory.repositories.items() if store else ():
+            blobs = (blob for entry in repository.entries.values() for blob in entry.blobs)
+            named = {blob.digest for blob in blobs if not _FOREIGN.search(blob.media_type)}
+            text = "the layer was missing before the collection"
+            lost = sorted(named - store.sizes.keys()) if store else []
+            self.note(Problem("blob-missing", f"{name}@{digest}", text, "Push the image again.") for digest in lost)
+
+    @staticmethod
+    def _refuse(bad: list[Problem]) -> None:
         if bad:
             more = f", and {len(bad) - 1} more in `problems`" if len(bad) > 1 else ""
             raise RefusedError(
                 "find the store whole", where=bad[0].where, got=f"{bad[0].text}{more}", remedy=bad[0].remedy
             )
-        if store:
-            for name, repository in inventory.repositories.items():
-                blobs = (blob for entry in repository.entries.values() for blob in entry.blobs)
-                lost = {b.digest for b in blobs if b.digest not in store.sizes and not _FOREIGN.search(b.media_type)}
-                self.note(
-                    Problem("blob-missing", f"{name}@{digest}", "the layer was missing before the collection",
-                            "Push the image again.") for digest in sorted(lost)
-                )  # fmt: skip
 
     def note(self, problems: t.Iterable[Problem]) -> None:
         """Keep problems in the report, each once and not too many."""

@@ -167,6 +167,7 @@ class Collection:
             report.warn(_UNTAGGED_WARNING)
         store = looker.scan()
         looker.recognise(store)
+        looker.judge_files(store)
         self._program.serve()
         inventory = looker.inventory()
         report.document["before"] = counts(inventory, store)
@@ -204,6 +205,7 @@ class Collection:
         if store and first.store and store.fingerprint == first.store.fingerprint:
             report.log("fence: nothing was pushed or deleted since the first look")
             return first
+        looker.judge_files(store)
         inventory = looker.inventory()
         report.document["before"] = counts(inventory, store)
         looker.judge(store, inventory)

@@ -121,7 +121,7 @@ def test_only_a_pod_that_has_ended_is_gone(pod, says):
         ("revision-link-empty", 3, "keep", True),
         ("layer-link-empty", 3, "keep", True),
         ("layer-link-empty", 2, "keep", False),
-        ("repository-name", 2, "keep", False),
+        ("repository-name", 2, "keep", True),
         ("tag-link-empty", 3, "keep", False),
         ("tag-link-empty", 3, "delete", True),
     ],
