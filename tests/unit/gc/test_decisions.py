@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+import typing as t
 
 import pytest
 
@@ -201,7 +202,7 @@ def test_the_history_is_short_and_tells_what_was_abandoned():
 
 
 def test_a_job_is_made_as_the_schedule_would():
-    cron_job = {
+    cron_job: dict[str, t.Any] = {
         "metadata": {"name": "depot-gc", "uid": "u"},
         "spec": {
             "jobTemplate": {
