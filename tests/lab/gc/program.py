@@ -1,0 +1,250 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The whole program on this machine, against a real store, a real collector and the real API server of the lab."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import typing as t
+from pathlib import Path
+
+import yaml
+
+from tools.paths import ROOT
+
+MAIN = "ansible_collections.homeport.registry.plugins.module_utils._gc_main"
+WRITER = {"app.kubernetes.io/component": "writer"}
+Document = dict[str, t.Any]
+
+
+class Relay:
+    """Passes connections on to the API server, and can be cut."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._open: list[socket.socket] = []
+        self._cut = False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _address = self._listener.accept()
+            except OSError:
+                return
+            if self._cut:
+                near.close()
+                continue
+            far = socket.create_connection(self._target)
+            self._open += [near, far]
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pass(source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        source.close()
+        sink.close()
+
+    def cut(self) -> None:
+        """Answer nobody any more."""
+        self._cut = True
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        self._open = []
+
+    def mend(self) -> None:
+        """Answer again."""
+        self._cut = False
+
+    def close(self) -> None:
+        self._listener.close()
+        self.cut()
+
+
+class Namespace:
+    """A namespace with a writer, its permit, and an account for the collector."""
+
+    def __init__(self, kubeconfig: Path, name: str, folder: Path) -> None:
+        self.kubeconfig, self.name, self.account = kubeconfig, name, folder
+        cluster = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]
+        self.server = cluster["server"]
+        folder.mkdir()
+        (folder / "ca.crt").write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        program = str(ROOT / ".lab" / "bin" / "kubectl")
+        command = [program, f"--kubeconfig={self.kubeconfig}", f"--namespace={self.name}", *arguments]
+        done = subprocess.run(command, input=stdin, text=True, capture_output=True, check=False, timeout=180)
+        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
+    def get(self, kind: str, name: str) -> Document:
+        found: Document = json.loads(self.kubectl("get", kind, name, "--output=json", "--ignore-not-found") or "{}")
+        return found
+
+    def make(self) -> None:
+        """Make it, and wait for the writer."""
+        container = {
+            "name": "registry",
+            "image": "homeport.lab/client:1",
+            "imagePullPolicy": "Never",
+            "command": ["sleep", "infinity"],
+            "volumeMounts": [{"name": "permit", "mountPath": "/permit"}],
+        }
+        pod = {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [container],
+            "volumes": [{"name": "permit", "configMap": {"name": "depot-write-permit"}}],
+        }
+        template = {"metadata": {"labels": WRITER}, "spec": pod}
+        subject = {"kind": "ServiceAccount", "name": "collector", "namespace": self.name}
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+        items = [
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "collector"}},
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": "collector"},
+                "roleRef": role,
+                "subjects": [subject],
+            },
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "depot-write-permit"}, "data": {"a": "b"}},
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": "depot-writer"},
+                "spec": {"replicas": 1, "selector": {"matchLabels": WRITER}, "template": template},
+            },
+        ]
+        self.kubectl("create", "namespace", self.name)
+        self.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+        (self.account / "token").write_text(self.kubectl("create", "token", "collector"))
+        self.kubectl("rollout", "status", "deployment/depot-writer", "--timeout=120s")
+
+    def reset(self) -> None:
+        """Bring the writer back and forget Lease and report."""
+        self.kubectl("delete", "lease,configmap", "depot-exclusive", "depot-gc-report", "--ignore-not-found")
+        self.kubectl("scale", "deployment/depot-writer", "--replicas=1")
+        permit = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "depot-write-permit"}}
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(permit))
+
+    def report(self) -> Document:
+        """Return the report in the cluster."""
+        found: Document = json.loads(self.get("configmap", "depot-gc-report")["data"]["report.json"])
+        return found
+
+    def fence(self) -> tuple[int, bool, str]:
+        """Return the number of writers, whether the permit is there, and who holds the Lease."""
+        lease = self.get("lease", "depot-exclusive")
+        return (
+            self.get("deployment", "depot-writer")["spec"]["replicas"],
+            bool(self.get("configmap", "depot-write-permit")),
+            (lease.get("spec") or {}).get("holderIdentity") or "",
+        )
+
+
+@dataclasses.dataclass
+class Run:
+    """One start of the program in a process group of its own, as a container is one."""
+
+    process: subprocess.Popen[str]
+
+    def end(self, seconds: float = 120) -> tuple[int, Document, str]:
+        """Wait for its end; return exit status, the report that it printed, and its log."""
+        output, _nothing = self.process.communicate(timeout=seconds)
+        last = output.strip().splitlines()[-1] if output.strip() else ""
+        report = json.loads(last.removeprefix("report: ")) if last.startswith("report: ") else {}
+        return self.process.returncode, report, output
+
+    def stop(self, number: int) -> None:
+        """Send a signal: SIGKILL to all of it, as when a container dies, others to the program alone."""
+        if number == signal.SIGKILL:
+            os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
+
+
+class Engine:
+    """Starts the program with a registry that does something first when it really collects."""
+
+    def __init__(self, namespace: Namespace, root: Path, folder: Path) -> None:
+        self.namespace, self.root, self.folder = namespace, root, folder
+        folder.mkdir()
+        self.waiting = folder / "waiting"
+        self.go = folder / "go"
+        self.runs: list[Run] = []
+
+    def start(self, script: str = "", *, job: str = "job", url: str = "", **options: t.Any) -> Run:
+        """Start it; the script runs before anything is deleted."""
+        real = ROOT / ".lab" / "bin" / "registry"
+        binary = self.folder / "registry"
+        binary.write_text(
+            '#!/bin/sh\ncase "$*" in *--dry-run*) ;; garbage-collect*)\n'
+            + (script or ":")
+            + f'\n;; esac\nexec {real} "$@"\n'
+        )
+        binary.chmod(0o755)
+        document = {
+            "registry": "depot",
+            "namespace": self.namespace.name,
+            "storage": {"filesystem": {"rootdirectory": str(self.root)}},
+            "permit": {"metadata": {"name": "depot-write-permit"}, "data": {"a": "b"}},
+            "writer_selector": "app.kubernetes.io/component=writer",
+            "ceiling": {"share": 100},
+            "binary": str(binary),
+            "scratch": str(self.folder),
+            "api": url or self.namespace.server,
+            "account": str(self.namespace.account),
+            **options,
+        }
+        path = self.folder / "options.json"
+        path.write_text(json.dumps(document))
+        environ = {**os.environ, "JOB_NAME": job, "JOB_UID": f"uid-of-{job}", "POD_NAME": f"pod-{len(self.runs)}"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", MAIN, str(path)],
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.runs.append(Run(process))
+        return self.runs[-1]
+
+    def pausing(self) -> str:
+        """Return a script that says that it waits, and waits for a file."""
+        return f"touch {self.waiting}; while [ ! -e {self.go} ]; do sleep 0.1; done"
+
+    def wait_until_it_waits(self, run: Run, seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        while not self.waiting.exists():
+            assert run.process.poll() is None, run.end()[2]
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """End what is still running."""
+        self.go.touch()
+        for run in self.runs:
+            if run.process.poll() is None:
+                run.stop(signal.SIGKILL)
+                run.process.wait()
