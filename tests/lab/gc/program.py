@@ -197,11 +197,8 @@ class Engine:
         """Start it; the script runs before anything is deleted."""
         real = ROOT / ".lab" / "bin" / "registry"
         binary = self.folder / "registry"
-        binary.write_text(
-            '#!/bin/sh\ncase "$*" in *--dry-run*) ;; garbage-collect*)\n'
-            + (script or ":")
-            + f'\n;; esac\nexec {real} "$@"\n'
-        )
+        case = f'case "$*" in *--dry-run*) ;; garbage-collect*)\n{script or ":"}\n;; esac'
+        binary.write_text(f'#!/bin/sh\n{case}\nexec {real} "$@"\n')
         binary.chmod(0o755)
         document = {
             "registry": "depot",

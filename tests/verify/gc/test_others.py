@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.verify import oci
 from tests.verify.clients import Client
 from tests.verify.cluster import eventually
 from tests.verify.gc.collector import Collector, Document
-from tests.verify.gc.test_collecting import blob_status, deleted_image
+from tests.verify.gc.test_collecting import blob_status, deleted_image, push
 from tests.verify.playbooks import Playbooks
 from tests.verify.registry import Account, Registry
 
@@ -125,15 +126,11 @@ def test_a_killed_collector_starts_again(
 def test_untagged_manifests_are_deleted_only_by_choice(
     collector: Collector, client: Client, writer: Account, reader: Account, changed: Callable[..., None]
 ) -> None:
-    """An image whose tag moved stays; with the choice it goes, and the report warns of it."""
-    from tests.verify import oci  # noqa: PLC0415
-    from tests.verify.gc.test_collecting import push  # noqa: PLC0415
-
+    """An image whose tag has moved goes then, and the report warns of it."""
     old = push(client, writer, oci.image("moved from"), "team/moved:1")
     push(client, writer, oci.image("moved to"), "team/moved:1")
     manifest = f"/v2/team/moved/manifests/{old.digest}"
     accept = ("-H", f"Accept: {oci.MANIFEST}")
-    collector.run()
     assert client.http(manifest, *accept, account=reader).status == 200
     changed(registry_gc_untagged="delete")
     done = collector.run()
