@@ -11,6 +11,7 @@ import pytest
 from tests.verify.clients import Client
 from tests.verify.cluster import Cluster
 from tests.verify.playbooks import Playbooks
+from tests.verify.registry import Registry
 from tests.verify.routed import playbooks_of
 from tests.verify.s3.store import Store
 
@@ -28,6 +29,6 @@ def authority(cluster: Cluster) -> str:
 
 
 @pytest.fixture(scope="session")
-def store(client: Client) -> Store:
+def store(client: Client, registry: Registry) -> Store:
     """Return the bucket, as its operator sees it."""
-    return Store(client, "registry-molecule")
+    return Store(client, f"registry-{registry.namespace}")
