@@ -38,3 +38,27 @@ options:
     type: float
     default: 10
 """
+
+    READING = r"""
+options:
+  username:
+    description:
+      - User that may pull. Without one the client has no password.
+    type: str
+  password:
+    description:
+      - Password of O(username).
+    type: str
+  repositories:
+    description:
+      - Names of repositories, or patterns with the wildcards V(*), V(?) and V([...]), where V(*) also matches slashes.
+      - Only patterns need the right to list the repositories.
+    type: list
+    elements: str
+    default: ['*']
+  threads:
+    description:
+      - Connections to use at once. More than a registry has processors make nothing faster, unless it is far away.
+    type: int
+    default: 8
+"""

@@ -9,7 +9,10 @@ from __future__ import annotations
 import ssl
 import typing as t
 
+from ansible_collections.homeport.registry.plugins.module_utils._registry_http import Exchange
+from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 from ansible_collections.homeport.registry.plugins.module_utils._registry_tls import make_context
+from ansible_collections.homeport.registry.plugins.module_utils._registry_transport import Transport
 
 
 def connection_spec() -> dict[str, dict[str, t.Any]]:
@@ -23,6 +26,17 @@ def connection_spec() -> dict[str, dict[str, t.Any]]:
     }
 
 
+def account_spec() -> dict[str, dict[str, t.Any]]:
+    """Return the argument specification that the fragment `_registry.reading` documents."""
+    return {
+        "username": {"type": "str"},
+        "password": {"type": "str", "no_log": True},
+        "repositories": {"type": "list", "elements": "str", "default": ["*"]},
+        "threads": {"type": "int", "default": 8},
+    }
+
+
+ACCOUNT_TOGETHER = [("username", "password")]
 CONNECTION_EXCLUSIVE = [("ca_cert", "ca_cert_content")]
 
 
@@ -35,3 +49,19 @@ def context_from(params: t.Mapping[str, t.Any]) -> ssl.SSLContext:
     return make_context(
         ca_file=params["ca_cert"], ca_text=params["ca_cert_content"], verify=bool(params["validate_certs"])
     )
+
+
+def reading_session(params: t.Mapping[str, t.Any], observer: t.Callable[[Exchange], None] | None = None) -> Session:
+    """Return a session with the address and account of a module's parameters that refuses to write.
+
+    Raises:
+        RegistryError: when the address, the user name or the CA certificates cannot be used.
+    """
+    transport = Transport(
+        context=context_from(params),
+        timeout=params["timeout"],
+        patience=params["timeout"],
+        read_only=True,
+        observer=observer,
+    )
+    return Session(transport, params["url"], params["username"], params["password"])

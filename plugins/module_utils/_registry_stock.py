@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The work of the modules that take stock of a registry from outside. Private."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import typing as t
+from collections.abc import Iterable, Sequence
+
+from ansible_collections.homeport.registry.plugins.module_utils import _registry_listing as listing
+from ansible_collections.homeport.registry.plugins.module_utils._registry_content import DocumentError
+from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import (
+    Inventory,
+    Problem,
+    take_inventory,
+)
+from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
+from ansible_collections.homeport.registry.plugins.module_utils._registry_summary import summarize
+from ansible_collections.homeport.registry.plugins.module_utils._registry_verify import (
+    Depth,
+    check_content,
+    compare,
+)
+
+_WILDCARDS = frozenset("*?[")
+
+
+def is_pattern(name: str) -> bool:
+    """Tell whether a name holds wildcards."""
+    return not _WILDCARDS.isdisjoint(name)
+
+
+def select(names: Iterable[str], wanted: Sequence[str]) -> list[str]:
+    """Return the names that equal or match one of those wanted, sorted."""
+    return sorted({name for name in names if any(fnmatch.fnmatchcase(name, one) for one in wanted)})
+
+
+def take_stock(session: Session, wanted: Sequence[str], threads: int) -> Inventory:
+    """Take the inventory of the repositories that equal or match one of those wanted.
+
+    Raises:
+        RegistryError: when the registry does not answer, or a name is not well formed.
+    """
+    if "*" in wanted:
+        return take_inventory(session, threads=threads)
+    names = {name for name in wanted if not is_pattern(name)}
+    problems: list[Problem] = []
+    if len(names) < len(set(wanted)):
+        every, problems = listing.repositories(session)
+        names.update(select(every, [one for one in wanted if is_pattern(one)]))
+    inventory = take_inventory(session, repositories=names, threads=threads)
+    return Inventory(inventory.repositories, problems + inventory.problems)
+
+
+def describe(inventory: Inventory) -> dict[str, t.Any]:
+    """Return an inventory as a module's result."""
+    repositories, totals = summarize(inventory)
+    document = inventory.document()
+    return {
+        "repositories": repositories,
+        "totals": totals,
+        "problems": document["problems"],
+        "inventory": document,
+    }
+
+
+def read_document(path: str) -> t.Any:
+    """Return the JSON of a file.
+
+    Raises:
+        DocumentError: when it cannot be read or is no JSON.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream)
+    except (OSError, ValueError) as exc:
+        raise DocumentError(
+            "read the inventory of before",
+            where=path,
+            got=str(exc),
+            remedy="Give a file, on the machine that runs the module, that holds what inventory_info returned.",
+        ) from exc
+
+
+def verify(
+    session: Session,
+    wanted: Sequence[str],
+    depth: Depth,
+    *,
+    threads: int,
+    before: Inventory | None = None,
+    allow_moved_tags: bool = False,
+) -> dict[str, t.Any]:
+    """Read what a registry holds and compare it with an inventory of before; return a module's result.
+
+    Args:
+        session: a session with the right to pull.
+        wanted: names and patterns of repositories.
+        depth: see `check_content`.
+        threads: connections to use at once.
+        before: what should still be there.
+        allow_moved_tags: whether tags may point elsewhere now.
+
+    Raises:
+        RegistryError: when the registry does not answer.
+    """
+    names = set(wanted)
+    if before is not None and "*" not in names:
+        # What was there before and is gone now is not in the catalog any more.
+        names |= set(select(before.repositories, wanted))
+    now = take_stock(session, sorted(names), threads)
+    check = check_content(session, now, depth, threads=threads, fresh=True)
+    problems = now.problems + check.problems
+    if before is not None:
+        relevant = {name: before.repositories[name] for name in select(before.repositories, wanted)}
+        lost = compare(Inventory(relevant, []), now)
+        problems += [one for one in lost if not (allow_moved_tags and one.kind == "tag-moved")]
+        # A repository that was lost is told by its tags.
+        problems = [one for one in problems if one.kind != "repository-missing" or one.where not in relevant]
+    document = now.document()
+    return {
+        "verified": not problems,
+        "problems": [{"kind": o.kind, "where": o.where, "text": o.text, "remedy": o.remedy} for o in problems],
+        "depth": depth,
+        "compared": before is not None,
+        "checked": {
+            "repositories": len(now.repositories),
+            "tags": sum(len(one.tags) for one in now.repositories.values()),
+            "manifests": sum(len(one.entries) for one in now.repositories.values()),
+            "blobs": check.blobs,
+            "bytes": check.bytes,
+        },
+        "inventory": document,
+    }
