@@ -12,7 +12,6 @@ import email.utils
 import http.client
 import typing as t
 from collections.abc import Callable, Iterator, Mapping
-from urllib.parse import urlsplit
 
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     ProtocolError,
@@ -20,8 +19,9 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_errors
     TruncatedError,
     without_query,
 )
-from ansible_collections.homeport.registry.plugins.module_utils._registry_names import origin_of
+from ansible_collections.homeport.registry.plugins.module_utils._registry_names import origin_of, target_of
 from ansible_collections.homeport.registry.plugins.module_utils._registry_tls import connection_error
+from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import Headers, ask
 
 SAFE_METHODS = frozenset(("GET", "HEAD"))
 # More than the 4 MiB that registries accept for a manifest.
@@ -57,7 +57,7 @@ class Response:
     def __init__(self, raw: http.client.HTTPResponse, method: str, url: str, release: Callable[[bool], None]) -> None:
         """Wrap the library's response; `release` gets whether the connection may be used again."""
         self.status = raw.status
-        self.headers = raw.headers
+        self.headers: Headers = t.cast(Headers, raw.headers)
         self.method = method
         self.url = url
         self._raw = raw
@@ -133,9 +133,10 @@ def send(
     body: bytes | Body | None,
 ) -> tuple[http.client.HTTPResponse, bool]:
     """Return the answer, and whether all of the request was sent."""
-    parts = urlsplit(url)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    path = target_of(url)
     sent = {"User-Agent": "homeport.registry", **headers}
+    if body is None and method in SAFE_METHODS:
+        return ask(connection, method, path, sent), True
     if body is not None or method not in SAFE_METHODS:
         sent["Content-Length"] = str(body.size if isinstance(body, Body) else len(body or b""))
     intact = True

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import typing as t
@@ -23,7 +24,9 @@ MANIFEST_TYPES = (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST)
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"(?=.{{1,255}}\Z){_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_DIGESTS = {"sha256": 64, "sha512": 128}
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+# Scheme, host and port of a URL; everything of what is none.
+_BEGINNING = re.compile(r"(?:[a-z]+://)?[^/?#]*", re.IGNORECASE)
 
 
 class Origin(t.NamedTuple):
@@ -40,6 +43,12 @@ def origin_of(url: str) -> Origin:
     Raises:
         BadNameError: when it is none.
     """
+    # Very many URLs begin alike.
+    return _origin_of(_BEGINNING.match(url)[0])  # type: ignore[index]
+
+
+@functools.lru_cache(maxsize=256)
+def _origin_of(url: str) -> Origin:
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -53,6 +62,12 @@ def origin_of(url: str) -> Origin:
             remedy="Write it as https://host or https://host:port.",
         )
     return Origin(parts.scheme, parts.hostname, port or {"http": 80, "https": 443}[parts.scheme])
+
+
+def target_of(url: str) -> str:
+    """Return path and query of an absolute URL, as a request names them."""
+    rest = url[len(_BEGINNING.match(url)[0]) :].partition("#")[0]  # type: ignore[index]
+    return rest if rest.startswith("/") else f"/{rest}"
 
 
 def check_base_url(url: str) -> str:
@@ -102,8 +117,7 @@ def check_repository(name: str) -> str:
 
 def is_digest(reference: str) -> bool:
     """Tell whether a reference is a digest of a known algorithm."""
-    algorithm, colon, value = reference.partition(":")
-    return bool(colon) and len(value) == _DIGESTS.get(algorithm) and not re.search(r"[^0-9a-f]", value)
+    return _DIGEST.fullmatch(reference) is not None
 
 
 def check_reference(reference: str) -> str:

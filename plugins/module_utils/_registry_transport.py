@@ -41,6 +41,10 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_tls im
     connection_error,
     make_context,
 )
+from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import (
+    PlainConnection,
+    SecureConnection,
+)
 
 MAX_REDIRECTS = 5
 _BUSY = frozenset((429, 503))
@@ -194,10 +198,10 @@ class Transport:
 
     def _connect(self, origin: Origin) -> http.client.HTTPConnection:
         if origin.scheme == "https":
-            return http.client.HTTPSConnection(
+            return SecureConnection(
                 origin.host, origin.port, timeout=self.timeout, context=self.context, blocksize=CHUNK
             )
-        return http.client.HTTPConnection(origin.host, origin.port, timeout=self.timeout, blocksize=CHUNK)
+        return PlainConnection(origin.host, origin.port, timeout=self.timeout, blocksize=CHUNK)
 
     def _give_back(self, origin: Origin, connection: http.client.HTTPConnection, intact: bool, ended: bool) -> None:
         # Without a socket the server asked to close.
