@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench import applying, pulling, trusting
+from tests.bench import applying, listing, pulling, trusting
 
-AIMS = {"apply": applying.aims, "pull": pulling.aims, "trust": trusting.aims}
+AIMS = {"apply": applying.aims, "pull": pulling.aims, "trust": trusting.aims, "list": listing.aims}
 PHASES = ("no-op", "one change", "first run")
 
 
 def write(path: Path, results: Mapping[str, Any]) -> None:
     """Replace what stands between the markers of every part that has results. Raises ValueError without markers."""
     text = path.read_text(encoding="utf-8")
-    makers = {"apply": _apply, "pull": _pull, "trust": _trust}
+    makers = {"apply": _apply, "pull": _pull, "trust": _trust, "list": _list}
     for part, found in results.items():
         body = "\n".join(
             [_about(found["about"]), "", *makers[part](found["results"]), "", *_aims(AIMS[part](found["results"]))]
@@ -87,6 +87,27 @@ def _trust(results: Mapping[str, Any]) -> list[str]:
     for name, title in results["titles"].items():
         row = results["no-op"][name]
         lines.append(f"| {title} | {row['min']:.2f} | {row['median']:.2f} | {row['median'] / ours:.2f} |")
+    return lines
+
+
+def _list(results: Mapping[str, Any]) -> list[str]:
+    titles = {
+        listing.OURS: f"inventory, {listing.CONNECTIONS} connections",
+        listing.WRK: f"`wrk` on the manifests, {listing.CONNECTIONS} connections",
+        listing.SKOPEO: "`skopeo list-tags`, `skopeo inspect --raw`",
+    }
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    lines = [
+        f"{listing.REPOSITORIES} repositories with {listing.TAGS} tags each; {versions}.",
+        "",
+        "| | requests/s max | requests/s median | seconds for all, min | median | : ours |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    ours = results[listing.OURS]["seconds"]
+    for name, title in titles.items():
+        row = results[name]
+        numbers = f"{row['rate_max']:.0f} | {row['rate']:.0f} | {row['seconds_min']:.2f} | {row['seconds']:.2f}"
+        lines.append(f"| {title} | {numbers} | {row['seconds'] / ours:.2f} |")
     return lines
 
 
