@@ -18,6 +18,7 @@ from collections.abc import Mapping
 
 _LINE = 65536
 _HEADERS = 200
+_STATUS = re.compile(r"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?: +(.*))?$")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _BREAKS = re.compile(r"[\r\n\x00]")
 
@@ -27,11 +28,24 @@ class Headers:
 
     __slots__ = ("_values",)
 
-    def __init__(self, pairs: t.Iterable[tuple[str, str]] = ()) -> None:
-        """Keep names and values in order."""
+    def __init__(self, lines: t.Iterable[str] = ()) -> None:
+        """Read header lines; what is none is left out."""
         self._values: dict[str, list[str]] = {}
-        for name, value in pairs:
-            self._values.setdefault(name.lower(), []).append(value)
+        last: list[str] = []
+        for line in lines:
+            name, colon, value = line.partition(":")
+            if line[:1] in (" ", "\t") and last:
+                # A value that goes on in the next line.
+                last[-1] = f"{last[-1]} {line.strip()}"
+            elif colon:
+                last = self._values.setdefault(name.strip().lower(), [])
+                last.append(value.strip())
+
+    @t.overload
+    def get(self, name: str) -> str | None: ...
+
+    @t.overload
+    def get(self, name: str, default: str) -> str: ...
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of a header."""
@@ -47,7 +61,7 @@ class Headers:
 
     def get_content_type(self) -> str:
         """Return the media type in lower case, without parameters."""
-        media_type = (self.get("content-type") or "").partition(";")[0].strip().lower()
+        media_type = self.get("content-type", "").partition(";")[0].strip().lower()
         return media_type if media_type.count("/") == 1 else "text/plain"
 
 
@@ -56,6 +70,7 @@ class Answer(http.client.HTTPResponse):
 
     # What the library's reading of bodies goes by.
     headers: t.Any
+    fp: t.Any
     length: int | None
     chunked: bool
     chunk_left: int | None
@@ -67,53 +82,45 @@ class Answer(http.client.HTTPResponse):
         """Read the head of the answer."""
         if self.headers is not None:
             return
-        status, self.reason, self.version = self._status_line()
-        while status == 100:
-            self._header_lines()
-            status, self.reason, self.version = self._status_line()
-        self.status = self.code = status
-        headers = Headers(self._header_lines())
+        lines = self._head()
+        while lines[0].startswith("HTTP/1.1 100"):
+            lines = self._head()
+        match = _STATUS.match(lines[0])
+        if not match:
+            raise http.client.BadStatusLine(ascii(lines[0][:100]))
+        self.version = 10 if match[1] == "0" else 11
+        self.status = self.code = status = int(match[2])
+        self.reason = match[3] or ""
+        headers = Headers(lines[1:])
         self.headers = self.msg = headers  # type: ignore[assignment]
-        self.chunked = (headers.get("transfer-encoding") or "").strip().lower() == "chunked"
+        self.chunked = headers.get("transfer-encoding", "").strip().lower() == "chunked"
         self.chunk_left = None
-        announced = headers.get("content-length") or ""
+        announced = headers.get("content-length", "")
         self.length = int(announced) if announced.isdigit() and not self.chunked else None
-        options = (headers.get("connection") or "").lower()
+        options = headers.get("connection", "").lower()
         self.will_close = "close" in options or (self.version < 11 and "keep-alive" not in options)
         if status in (204, 304) or 100 <= status < 200 or getattr(self, "_method", None) == "HEAD":
             self.length = 0
         if self.length is None and not self.chunked:
             self.will_close = True
 
-    def _line(self) -> bytes:
-        line = self.fp.readline(_LINE + 1)
-        if len(line) > _LINE:
-            raise http.client.LineTooLong("head of the answer")
-        return line
-
-    def _status_line(self) -> tuple[int, str, int]:
-        line = self._line().decode("iso-8859-1")
-        if not line:
-            raise http.client.RemoteDisconnected("the server hung up without an answer")
-        match = re.match(r"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?: +(.*))?$", line.rstrip("\r\n"))
-        if not match:
-            raise http.client.BadStatusLine(ascii(line[:100]))
-        return int(match[2]), (match[3] or "").strip(), 10 if match[1] == "0" else 11
-
-    def _header_lines(self) -> list[tuple[str, str]]:
-        found: list[tuple[str, str]] = []
+    def _head(self) -> list[str]:
+        """Return the lines of a head."""
+        # Nearly always all of it has come by now.
+        end = self.fp.peek(1).find(b"\r\n\r\n")
+        if end >= 0:
+            return self.fp.read(end + 4)[:-4].decode("iso-8859-1").split("\r\n")
+        lines: list[str] = []
         while True:
-            line = self._line()
+            line = self.fp.readline(_LINE + 1)
+            if len(line) > _LINE or len(lines) > _HEADERS:
+                raise http.client.LineTooLong("head of the answer")
             if line in (b"\r\n", b"\n", b""):
-                return found
-            if len(found) >= _HEADERS:
-                raise http.client.HTTPException(f"got more than {_HEADERS} headers")
-            name, colon, value = line.decode("iso-8859-1").rstrip("\r\n").partition(":")
-            if name[:1] in (" ", "\t") and found:
-                # A value that goes on in the next line.
-                found[-1] = (found[-1][0], f"{found[-1][1]} {(name + colon + value).strip()}")
-            elif colon:
-                found.append((name.strip(), value.strip()))
+                break
+            lines.append(line.decode("iso-8859-1").rstrip("\r\n"))
+        if not lines:
+            raise http.client.RemoteDisconnected("the server hung up without an answer")
+        return lines
 
 
 class PlainConnection(http.client.HTTPConnection):
