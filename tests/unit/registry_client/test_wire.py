@@ -1,0 +1,137 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Heads of answers, as servers and proxies write them, and requests that must not break out of their line."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+
+import pytest
+
+from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import Headers, PlainConnection, ask
+
+
+@pytest.fixture
+def pair():
+    ours, theirs = socket.socketpair()
+    connection = PlainConnection("registry.example.com", 5000, timeout=5)
+    connection.sock = ours
+    yield connection, theirs
+    ours.close()
+    theirs.close()
+
+
+def answer_of(pair, *pieces: bytes, method: str = "GET", close: bool = False):
+    """Let the other side send pieces one after the other, and return the answer."""
+    connection, theirs = pair
+
+    def send() -> None:
+        for piece in pieces:
+            theirs.sendall(piece)
+        if close:
+            theirs.shutdown(socket.SHUT_WR)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        return ask(connection, method, "/v2/", {"Accept": "a/b"})
+    finally:
+        sender.join()
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+
+def test_what_is_sent(pair):
+    answer = answer_of(pair, OK)
+    assert pair[1].recv(4096) == (
+        b"GET /v2/ HTTP/1.1\r\nHost: registry.example.com:5000\r\nAccept-Encoding: identity\r\nAccept: a/b\r\n\r\n"
+    )
+    assert (answer.status, answer.read(), answer.will_close, answer.isclosed()) == (200, b"hi", False, True)
+
+
+@pytest.mark.parametrize(("host", "port", "line"), [("::1", 5000, b"[::1]:5000"), ("a.example", 80, b"a.example")])
+def test_how_the_host_is_written(host, port, line):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connection = PlainConnection(host, port)
+        connection.sock = ours
+        theirs.sendall(OK)
+        ask(connection, "GET", "/", {})
+        assert b"\r\nHost: " + line + b"\r\n" in theirs.recv(4096)
+
+
+@pytest.mark.parametrize("cut", [1, 9, 17, 20, 37, 38])
+def test_a_head_in_pieces(pair, cut):
+    assert answer_of(pair, OK[:cut], OK[cut:]).read() == b"hi"
+
+
+@pytest.mark.parametrize(
+    ("sent", "body", "closes"),
+    [
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", b"hi", False),
+        (b"HTTP/1.1 200 OK\r\n\r\nhi", b"hi", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", b"hi", True),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", b"hi", True),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: Keep-Alive\r\n\r\nhi", b"hi", False),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + OK, b"hi", False),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b"", False),
+        (b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nhi", b"hi", False),
+        (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", b"hi", False),
+        (b"HTTP/1.1 200 OK\r\ncontent-length:2\r\nno header\r\n\r\nhi", b"hi", False),
+    ],
+)
+def test_how_a_body_ends(pair, sent, body, closes):
+    answer = answer_of(pair, sent, close=True)
+    assert (answer.read(), answer.will_close) == (body, closes)
+    # A connection that will end is not kept.
+    assert (pair[0].sock is None) is closes
+
+
+def test_head_has_no_body(pair):
+    answer = answer_of(pair, b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", method="HEAD")
+    assert (answer.read(), answer.headers.get("Content-Length"), answer.isclosed()) == (b"", "500", True)
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (b"", http.client.RemoteDisconnected),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", http.client.BadStatusLine),
+        (b"HTTP/2 200\r\n\r\n", http.client.BadStatusLine),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70000 + b"\r\n\r\n", http.client.LineTooLong),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\n" * 300 + b"\n", http.client.LineTooLong),
+    ],
+)
+def test_what_is_no_answer(pair, sent, error):
+    with pytest.raises(error):
+        answer_of(pair, sent, close=True)
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [("/v2/ HTTP/1.1\r\nX: y", {}), ("/a b", {}), ("/\x00", {}), ("/", {"A": "b\r\nX: y"}), ("/", {"A\n": "b"})],
+)
+def test_nothing_breaks_out_of_its_line(pair, target, headers):
+    with pytest.raises(ValueError, match="control characters"):
+        ask(pair[0], "GET", target, headers)
+    pair[1].setblocking(False)
+    with pytest.raises(BlockingIOError):
+        pair[1].recv(1)
+
+
+def test_headers_by_any_case():
+    headers = Headers(["Link: <a>", "X-Long: one", "\ttwo", "LINK: <b>", "Content-Type: Text/Plain; charset=utf-8"])
+    assert headers.get("link") == "<a>"
+    assert headers.get_all("Link") == ["<a>", "<b>"]
+    assert headers.get("x-long") == "one two"
+    assert headers.get("none") is None
+    assert headers.get("none", "x") == "x"
+    assert headers.get_all("none") is None
+    assert headers.get_content_type() == "text/plain"
+    assert "content-TYPE" in headers
+    assert Headers(["Content-Type: nonsense"]).get_content_type() == "text/plain"
+    assert Headers(["Content-Type: A/B+json"]).get_content_type() == "a/b+json"
