@@ -38,7 +38,8 @@ def test_an_empty_registry(session):
 def test_types_children_and_blobs(session, push):
     oci = push.image("team/app", "oci", b"one", b"two")
     docker = push.image("team/app", "docker", b"one", docker=True)
-    inner = push.index("team/app", None, oci)
+    deep = push.image("team/app", None, b"deep")
+    inner = push.index("team/app", None, deep)
     outer = push.index("team/app", "nested", inner, docker, subject=oci.descriptor())
     listed = push.index("team/app", "list", docker, docker=True)
     inventory = take_inventory(session)
@@ -55,21 +56,22 @@ def test_types_children_and_blobs(session, push):
     entries = repository.entries
     assert {digest: entry.media_type for digest, entry in entries.items()} == {
         oci.digest: OCI_MANIFEST,
+        deep.digest: OCI_MANIFEST,
         docker.digest: DOCKER_MANIFEST,
         inner.digest: OCI_INDEX,
         outer.digest: OCI_INDEX,
         listed.digest: DOCKER_LIST,
     }
     assert [entry.size for entry in entries.values()] == [
-        {one.digest: one.size for one in (oci, docker, inner, outer, listed)}[digest] for digest in entries
+        {one.digest: one.size for one in (oci, deep, docker, inner, outer, listed)}[digest] for digest in entries
     ]
     assert [child.digest for child in entries[outer.digest].children] == [inner.digest, docker.digest]
-    assert [child.digest for child in entries[inner.digest].children] == [oci.digest]
+    assert [child.digest for child in entries[inner.digest].children] == [deep.digest]
     assert [blob.size for blob in entries[oci.digest].blobs] == [2, 3, 3]
     assert entries[outer.digest].subject == oci.digest
     assert entries[oci.digest].subject is None
     assert {entry.digest for entry in repository.reach(outer.digest)} == {
-        one.digest for one in (oci, docker, inner, outer)
+        one.digest for one in (deep, docker, inner, outer)
     }
     again = Inventory.from_document(json.loads(json.dumps(inventory.document())))
     assert again == inventory
