@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,28 +14,10 @@ import pytest
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 from ansible_collections.homeport.registry.plugins.module_utils._registry_transport import Transport
 from tests.lab.modules.distribution import Distribution
-from tools.paths import ROOT, cache_dir
+from tests.lab.old_registry import old_registry
+from tools.paths import ROOT
 
 from .images import Pusher, Store
-
-
-def old_registry() -> Path:
-    """Return Debian's registry, unpacked and not installed, so that no service comes with it."""
-    folder = cache_dir() / "docker-registry"
-    program = folder / "usr/bin/docker-registry"
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not program.exists():
-            download = ["apt-get", "download", "-qq", "docker-registry"]
-            # The lists of a fresh machine are empty or old.
-            if subprocess.run(download, cwd=folder).returncode:
-                subprocess.run(["apt-get", "update", "-qq"], check=True)
-                subprocess.run(download, cwd=folder, check=True)
-            (package,) = folder.glob("docker-registry_*.deb")
-            subprocess.run(["dpkg", "--extract", str(package), str(folder)], check=True)
-            package.unlink()
-    return program
 
 
 @pytest.fixture(params=["3", "2.8"])
