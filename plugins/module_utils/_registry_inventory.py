@@ -204,9 +204,10 @@ class _Reader:
         with self._lock:
             self.repositories[name].entries[entry.digest] = entry
             claimed.add(entry.digest)
-            new = [child.digest for child in entry.children if child.digest not in claimed]
-            claimed.update(new)
-        return new
+            # An index may name a child twice.
+            new = {child.digest for child in entry.children} - claimed
+            claimed |= new
+        return list(new)
 
     def _note(self, name: str, *problems: Problem) -> None:
         if problems:
