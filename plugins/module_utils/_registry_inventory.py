@@ -13,7 +13,7 @@ dropped once they are understood, and a content that many tags and repositories 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_listing as listing
 from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
@@ -64,7 +64,13 @@ _REMEDIES = {
 }
 
 
-def take_inventory(session: Session, *, repositories: Iterable[str] | None = None, threads: int = 8) -> Inventory:
+def take_inventory(
+    session: Session,
+    *,
+    repositories: Iterable[str] | None = None,
+    threads: int = 8,
+    also: Mapping[str, Sequence[str]] | None = None,
+) -> Inventory:
     """Read all tags and manifests of a registry.
 
     What is wrong with a content is a problem of the inventory; a registry that does not answer is an error.
@@ -75,6 +81,7 @@ def take_inventory(session: Session, *, repositories: Iterable[str] | None = Non
         session: a session with the right to pull, and to read the catalog unless repositories are named.
         repositories: names of those to read, all by default.
         threads: connections to use at once.
+        also: tags that are known to be there, listed or not, by repository.
 
     Raises:
         BadNameError: when a name is not well formed.
@@ -85,7 +92,7 @@ def take_inventory(session: Session, *, repositories: Iterable[str] | None = Non
         names, problems = listing.repositories(session)
     else:
         names = sorted({check_repository(name) for name in repositories})
-    reader = _Reader(session, threads)
+    reader = _Reader(session, threads, also or {})
     reader.read(names, named=repositories is not None)
     for _number in range(_PASSES - 1):
         doubtful = sorted(reader.doubtful())
@@ -118,9 +125,10 @@ def manifest_problem(where: str, error: RegistryError) -> Problem | None:
 class _Reader:
     """Reads repositories into `repositories`, and what is wrong into `problems`, both by name."""
 
-    def __init__(self, session: Session, threads: int) -> None:
+    def __init__(self, session: Session, threads: int, also: Mapping[str, Sequence[str]]) -> None:
         self._session = session
         self._threads = threads
+        self._also = also
         self._pool = Pool()
         self._lock = threading.Lock()
         self._claimed: dict[str, set[str]] = {}
@@ -161,7 +169,8 @@ class _Reader:
                 lists[name] += tags
             for problem in found:
                 self._note(problem.where, problem)
-        for name in lists:
+        for name, tags in lists.items():
+            tags.extend(set(self._also.get(name, ())).difference(tags))
             self.repositories[name] = Repository(name, {}, {})
             self._claimed[name] = set()
         in_parallel(self._read_tag, _pairs(lists), self._threads)

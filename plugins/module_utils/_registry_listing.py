@@ -182,7 +182,7 @@ def left_out(
     while waiting:
         in_parallel(search.look, waiting, threads)
         waiting, search.new = search.new, []
-    problems = [_skipped(session, name, sorted(names)) for name, names in search.found.items()]
+    problems = [unlisted(session, name, sorted(names)) for name, names in search.found.items()]
     problems += [Problem.of(UNTRUSTED, name, exc, _REMEDY) for name, exc in search.refused.items()]
     return search.found, problems
 
@@ -217,10 +217,10 @@ class _Search:
                     self.new.append((name, one))
 
 
-def _skipped(session: Session, name: str, names: Sequence[str]) -> Problem:
+def unlisted(session: Session, name: str, tags: Sequence[str]) -> Problem:
+    """Return the problem that a list leaves out tags that are there."""
     source = (f"list the tags of {name}", f"/v2/{name}/tags/list", "", "")
-    got = f"the list leaves out {shorten(names)}, found by asking what comes after each tag"
-    return _untrusted(session, source, name, got)
+    return _untrusted(session, source, name, f"the lists leave out {shorten(tags)}, found by asking for it")
 
 
 def _after(session: Session, path: str, scope: str, key: str, last: str, number: int) -> list[str] | None:

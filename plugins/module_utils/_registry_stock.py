@@ -6,14 +6,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import json
 import typing as t
 from collections.abc import Iterable, Sequence
 
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_listing as listing
-from ansible_collections.homeport.registry.plugins.module_utils._registry_content import DocumentError
+from ansible_collections.homeport.registry.plugins.module_utils._registry_client import get_manifest
+from ansible_collections.homeport.registry.plugins.module_utils._registry_content import (
+    DocumentError,
+    in_order,
+    name_of,
+)
+from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import HttpError
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import (
+    NOT_NOW,
     Inventory,
     Problem,
     take_inventory,
@@ -25,6 +33,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_verify
     check_content,
     compare,
 )
+from ansible_collections.homeport.registry.plugins.module_utils._registry_workers import in_parallel
 
 _WILDCARDS = frozenset("*?[")
 
@@ -108,23 +117,19 @@ def verify(
     Raises:
         RegistryError: when the registry does not answer.
     """
-    names = set(wanted)
-    if before is not None and "*" not in names:
-        # What was there before and is gone now is not in the catalog any more.
-        names |= set(select(before.repositories, wanted))
-    now = take_stock(session, sorted(names), threads)
-    check = check_content(session, now, depth, threads=threads, fresh=True)
-    problems = now.problems + check.problems
+    now = take_stock(session, wanted, threads)
+    relevant = Inventory({}, [])
     if before is not None:
-        relevant = {name: before.repositories[name] for name in select(before.repositories, wanted)}
-        lost = compare(Inventory(relevant, []), now)
-        problems += [one for one in lost if not (allow_moved_tags and one.kind == "tag-moved")]
-        # A repository that was lost is told by its tags.
-        problems = [one for one in problems if one.kind != "repository-missing" or one.where not in relevant]
+        names = select(before.repositories, wanted)
+        relevant = Inventory({name: before.repositories[name] for name in names}, [])
+        now = _complete(session, now, relevant, threads)
+    check = check_content(session, now, depth, threads=threads, fresh=True)
+    lost = [one for one in compare(relevant, now) if not (allow_moved_tags and one.kind == "tag-moved")]
+    problems = in_order(now.problems + check.problems + lost)
     document = now.document()
     return {
         "verified": not problems,
-        "problems": [{"kind": o.kind, "where": o.where, "text": o.text, "remedy": o.remedy} for o in problems],
+        "problems": [dataclasses.asdict(problem) for problem in problems],
         "depth": depth,
         "compared": before is not None,
         "checked": {
@@ -136,3 +141,34 @@ def verify(
         },
         "inventory": document,
     }
+
+
+def _complete(session: Session, now: Inventory, before: Inventory, threads: int) -> Inventory:
+    """Ask by name for what was there before and is not listed any more, and add what is there all the same."""
+    unseen = []
+    for name, repository in before.repositories.items():
+        there = now.repositories.get(name)
+        unseen += [(name, tag) for tag in repository.tags if there is None or tag not in there.tags]
+    told = {problem.where for problem in now.problems}
+    found: dict[str, list[str]] = {}
+
+    def look(item: tuple[str, str]) -> None:
+        if name_of(*item) in told:
+            return
+        try:
+            get_manifest(session, *item)
+        except HttpError as exc:
+            if exc.status in NOT_NOW:
+                raise
+            return
+        found.setdefault(item[0], []).append(item[1])
+
+    in_parallel(look, unseen, threads)
+    # What was lost is told by its tags.
+    problems = [one for one in now.problems if one.kind != "repository-missing" or one.where not in before.repositories]
+    problems += [listing.unlisted(session, name, sorted(tags)) for name, tags in found.items()]
+    if found:
+        more = take_inventory(session, repositories=found, threads=threads, also=found)
+        now.repositories.update(more.repositories)
+        problems += [one for one in more.problems if one.kind != "repository-missing"]
+    return Inventory(now.repositories, problems)

@@ -136,6 +136,12 @@ def test_bytes_are_counted_once():
     assert totals == {"repositories": 2, "tags": 3, "manifests": 3, "blobs": 3, "bytes": 63}
 
 
+def test_what_two_tags_point_to_is_unique_to_none():
+    repositories, _totals = summarize(inventory(a={"v1": ONE, "latest": ONE, "v2": TWO}))
+    assert {tag["name"]: tag["unique_bytes"] for tag in repositories[0]["tags"]} == {"latest": 0, "v1": 0, "v2": 31}
+    assert repositories[0]["unique_bytes"] == repositories[0]["bytes"] == 62
+
+
 @pytest.mark.parametrize(
     ("tag", "subject"),
     [

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_listing as listing
 from ansible_collections.homeport.registry.plugins.module_utils._registry_client import list_repositories, list_tags
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import take_inventory
+from ansible_collections.homeport.registry.plugins.module_utils._registry_stock import verify
 from tests.unit.registry_client.conftest import Reply
 
 from .conftest import ObjectStore
@@ -34,7 +35,7 @@ def test_tags_left_out_after_their_beginning_are_found(skipping, session, tags):
     assert list(inventory.repositories["team/app"].tags) == sorted(tags)
     (problem,) = inventory.problems
     assert (problem.kind, problem.where) == ("listing-untrusted", "team/app")
-    assert "leaves out" in problem.text
+    assert "leave out" in problem.text
     assert "Distribution 3.0 and 3.1 on object storage" in problem.remedy
 
 
@@ -108,6 +109,36 @@ def test_a_list_that_changes_meanwhile_is_asked_for_again(script, session):
     assert listing.repositories(session)[0] == ["a", "b"]
 
 
+@pytest.mark.parametrize("wanted", [["*"], ["team/*"], ["team/app", "team/web"]])
+def test_what_no_list_tells_is_asked_for_before_it_is_called_lost(script, session, wanted):
+    store = ObjectStore(script, skips=False, orders=False, null=False)
+    store.repositories = {"team/app": ["v1", "v2"], "team/web": ["v1"]}
+    before = take_inventory(session)
+    told = script.reply
+
+    def reply(request):
+        """Hide a repository and a tag from the lists, and really lose another tag."""
+        if request.path.startswith("/v2/_catalog"):
+            return Reply(200, b'{"repositories": ["team/app"]}')
+        if request.path.startswith("/v2/team/web/tags/list"):
+            return Reply(404, b'{"errors":[{"code":"NAME_UNKNOWN"}]}')
+        if request.path.startswith("/v2/team/app/tags/list"):
+            return Reply(200, b'{"tags": []}')
+        if request.path == "/v2/team/app/manifests/v2":
+            return Reply(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}')
+        return told(request)
+
+    script.reply = reply
+    result = verify(session, wanted, "tags", threads=4, before=before)
+    found = {(problem["kind"], problem["where"]) for problem in result["problems"]}
+    assert found == {
+        ("listing-untrusted", "team/app"),
+        ("listing-untrusted", "team/web"),
+        ("tag-lost", "team/app:v2"),
+    }
+    assert result["checked"]["tags"] == 2
+
+
 @pytest.mark.parametrize(
     ("listed", "proof"),
     [
@@ -129,3 +160,14 @@ def test_what_proves_that_nothing_is_left_out(listed, proof):
 )
 def test_long_lists_of_names_are_cut(names, text):
     assert listing.shorten(names) == text
+
+
+def test_verifying_reads_every_manifest_once(script, session):
+    store = ObjectStore(script, skips=False, orders=False, null=False)
+    store.repositories = {"a": ["v1", "v2"], "b": ["v1"]}
+    assert verify(session, ["*"], "full", threads=2)["verified"] is True
+    assert sorted(request for request in script.seen() if "/manifests/" in request) == [
+        "GET /v2/a/manifests/v1",
+        "GET /v2/a/manifests/v2",
+        "GET /v2/b/manifests/v1",
+    ]
