@@ -153,7 +153,7 @@ def shorten(names: Sequence[str]) -> str:
 
 def shows_no_skipping(listed: Sequence[str]) -> bool:
     """Tell whether a list of tags, in the server's order, holds what a server that leaves out would have left out."""
-    return any(after.startswith(before) and after > f"{before}/" for before, after in itertools.pairwise(listed))
+    return any(after.startswith(before) and after > f"{before}/" for before, after in zip(listed, listed[1:]))
 
 
 def may_leave_out(session: Session, lists: Mapping[str, Sequence[str]]) -> bool:
