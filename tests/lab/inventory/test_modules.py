@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -192,15 +195,44 @@ def test_a_user_needs_a_password(run_module):
     assert "required together: username, password" in result["msg"]
 
 
-def test_a_registry_that_sends_readers_elsewhere(run_module, start, connect):
-    """The server redirects every blob to another address, as one with an object storage does."""
-    writer = start()
-    session = connect(writer.url)
-    Pusher(session).image("a", "v1", LAYER)
-    other = start()
-    redirect = {"storage": [{"name": "redirect", "options": {"baseurl": f"{other.url}/nowhere/"}}]}
-    reader = start(settings={"middleware": redirect})
-    result = run_module(gc_verify, url=reader.url, report_only=True)
-    # Nothing is there, which shows that the module went to look.
-    assert {problem["kind"] for problem in result["problems"]} == {"blob-missing"}
-    assert [str(other.port) in problem["text"] for problem in result["problems"]] == [True, True]
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A plain file server on the store, as an object storage would be, and the requests it got."""
+    seen = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append((self.path, self.headers.get("Authorization")))
+            super().do_GET()
+
+        def log_message(self, *details) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=str(tmp_path / "store"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/", seen
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("depth", ["blobs", "full"])
+def test_readers_are_sent_to_an_object_storage(run_module, start, connect, store, elsewhere, depth):
+    address, seen = elsewhere
+    Pusher(connect(start().url)).image("a", "v1", LAYER)
+    redirect = {"storage": [{"name": "redirect", "options": {"baseurl": address}}]}
+    reader = start(users=[ACCOUNT], settings={"middleware": redirect})
+    account = {"username": ACCOUNT[0], "password": ACCOUNT[1]}
+    result = run_module(gc_verify, url=reader.url, depth=depth, **account)
+    assert result["verified"] is True
+    assert sorted(path for path, _authorization in seen) == sorted(
+        f"/docker/registry/v2/blobs/sha256/{value[:2]}/{value}/data"
+        for value in (digest_of(content)[7:] for content in (b"{}", LAYER))
+    )
+    # The password is the registry's and nobody else's.
+    assert {authorization for _path, authorization in seen} == {None}
+    store.blob(digest_of(LAYER)).write_bytes(LAYER[:-1])
+    result = run_module(gc_verify, url=reader.url, depth=depth, report_only=True, **account)
+    assert [problem["kind"] for problem in result["problems"]] == ["size-mismatch"]
