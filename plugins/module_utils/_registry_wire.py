@@ -19,8 +19,8 @@ from collections.abc import Mapping
 _LINE = 65536
 _HEADERS = 200
 _STATUS = re.compile(r"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?: +(.*))?$")
-_CONTROL = re.compile(r"[\x00-\x20\x7f]")
-_BREAKS = re.compile(r"[\r\n\x00]")
+_UNSAFE = re.compile(r"[^\x21-\x7e]")
+_BREAKS = re.compile(r"[\r\n\x00]|[^\x00-\xff]")
 
 
 class Headers:
@@ -145,11 +145,10 @@ def ask(connection: http.client.HTTPConnection, method: str, target: str, header
         headers: sent with it.
 
     Raises:
-        ValueError: when a part would break out of its line.
-        OSError, http.client.HTTPException: when no answer comes.
+        OSError, http.client.HTTPException: when no answer comes, or a part would break out of its line.
     """
-    if _CONTROL.search(target) or any(_BREAKS.search(name + value) for name, value in headers.items()):
-        raise ValueError("a request must not hold control characters")
+    if _UNSAFE.search(target) or any(_BREAKS.search(name + value) for name, value in headers.items()):
+        raise http.client.InvalidURL("a request must not hold spaces, control characters or foreign letters")
     host = f"[{connection.host}]" if ":" in connection.host else connection.host
     port = "" if connection.port == connection.default_port else f":{connection.port}"
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}{port}", "Accept-Encoding: identity"]

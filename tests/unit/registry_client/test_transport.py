@@ -205,6 +205,12 @@ def test_a_redirect_does_not_leave_encryption(transport, monkeypatch):
     assert asked == ["https://127.0.0.1:1/v2/"]
 
 
+def test_a_redirect_that_cannot_be_asked_for(server, transport):
+    server.replies(Reply(307, headers={"Location": "/a b"}))
+    with pytest.raises(UnreachableError, match="must not hold spaces"):
+        transport.request("GET", server.url)
+
+
 def test_redirects_are_bounded(server, transport):
     server.replies(Reply(302, b"", {"Location": "/again"}))
     with pytest.raises(ProtocolError, match="more than 5"):

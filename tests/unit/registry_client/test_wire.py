@@ -113,10 +113,18 @@ def test_what_is_no_answer(pair, sent, error):
 
 @pytest.mark.parametrize(
     ("target", "headers"),
-    [("/v2/ HTTP/1.1\r\nX: y", {}), ("/a b", {}), ("/\x00", {}), ("/", {"A": "b\r\nX: y"}), ("/", {"A\n": "b"})],
+    [
+        ("/v2/ HTTP/1.1\r\nX: y", {}),
+        ("/a b", {}),
+        ("/\x00", {}),
+        ("/\u00fc", {}),
+        ("/", {"A": "\u20ac"}),
+        ("/", {"A": "b\r\nX: y"}),
+        ("/", {"A\n": "b"}),
+    ],
 )
 def test_nothing_breaks_out_of_its_line(pair, target, headers):
-    with pytest.raises(ValueError, match="control characters"):
+    with pytest.raises(http.client.InvalidURL, match="control characters"):
         ask(pair[0], "GET", target, headers)
     pair[1].setblocking(False)
     with pytest.raises(BlockingIOError):
