@@ -87,7 +87,7 @@ class Looker:
         if root and store and not found and not empty and not self._options.dry_run:
             found = _gc_store.mark(root) or None
         if found:
-            self._report.document["store"] = {"id": found}
+            self._report.document["store"] = {**(self._report.document["store"] or {}), "id": found}
         if empty:
             raise self._nothing(where)
 
@@ -160,6 +160,10 @@ class Looker:
 
     def cross_check(self, inventory: Inventory, plan: Collected) -> None:
         """Refuse a plan that does not keep everything that the registry serves."""
+        if not inventory.repositories and not plan.marked:
+            # On object storage an empty place looks like this, without an error.
+            where = self._options.root or next(iter(self._options.storage))
+            _gc_store.check_identity(None, None, self.blobs_before, True, where)
         gone = plan.blobs.union(*plan.untagged.values())
         for name, repository in inventory.repositories.items():
             for digest, entry in repository.entries.items():

@@ -314,6 +314,10 @@ class Collection:
         if faults:
             outcome, code = "failed", INTERRUPTED
             reason = " ".join(filter(None, [reason, *faults]))
+        after = report.document["after"]
+        if after and outcome in ("succeeded", "nothing_to_do"):
+            left = after["reachable_blobs"] if after["blobs"] is None else after["blobs"]
+            report.document["store"] = {**(report.document["store"] or {}), "blobs": left}
         if outcome in ("succeeded", "nothing_to_do", "dry_run") and self._held:
             report.step("report", "write it down")
         else:
@@ -335,9 +339,8 @@ class _TerminatedError(InterruptedByError):
 
 
 def _left_behind(last: t.Mapping[str, t.Any] | None) -> int:
-    """Return how many blobs the last run left, as far as it is known."""
-    after = (last or {}).get("after") or (last or {}).get("before") or {}
-    return int(after.get("blobs") or after.get("reachable_blobs") or 0)
+    """Return how many blobs the last run that came to a result left; one that was refused hands this on."""
+    return int(((last or {}).get("store") or {}).get("blobs") or 0)
 
 
 def _digests(problem: Problem) -> set[str]:

@@ -150,6 +150,9 @@ report:
     verification:
       description: Whether everything was found again (C(ok)), how much was read, and C(problems) if not.
       type: dict
+    store:
+      description: The mark by which the store is recognised (C(id)), and how many C(blobs) were left in it.
+      type: dict
     problems:
       description: What is wrong in the store, as C(kind), C(where), C(text) and C(remedy).
       type: list

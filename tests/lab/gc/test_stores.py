@@ -18,6 +18,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._gc_errors impor
 )
 from ansible_collections.homeport.registry.plugins.module_utils._gc_look import Look, Looker
 from ansible_collections.homeport.registry.plugins.module_utils._gc_options import Ceiling
+from ansible_collections.homeport.registry.plugins.module_utils._gc_output import Collected
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import Inventory
 from ansible_collections.homeport.registry.plugins.module_utils._registry_verify import check_content, compare
 from tests.lab.inventory.images import Pusher, Store
@@ -183,6 +184,17 @@ def test_an_empty_store_has_nothing_to_collect(look: Make, root: Path) -> None:
     assert "the last run left 3 blobs" in str(caught.value)
     with pytest.raises(RefusedError):
         looker.run_collector("--dry-run")
+
+
+def test_an_empty_place_on_object_storage_is_noticed(look: Make) -> None:
+    """The collector ends there without an error, and marks nothing."""
+    looker = look()
+    nothing = Collected(counts=(0, 0, 0))
+    looker.cross_check(Inventory({}, []), nothing)
+    looker.blobs_before = 3
+    with pytest.raises(RefusedError) as caught:
+        looker.cross_check(Inventory({}, []), nothing)
+    assert "the last run left 3 blobs" in str(caught.value)
 
 
 def test_another_volume_is_recognised(push: Pusher, look: Make, root: Path, tmp_path: Path) -> None:

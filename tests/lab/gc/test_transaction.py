@@ -82,6 +82,21 @@ def test_a_collection_succeeds(engine: Engine, namespace: Namespace, filled: Fil
     assert filled.whole()
 
 
+def test_an_emptied_store_is_refused_until_somebody_says_otherwise(
+    engine: Engine, namespace: Namespace, filled: Filled
+) -> None:
+    """Being refused once does not make it the expected store."""
+    assert engine.start().end()[0] == 0
+    assert namespace.report()["store"]["blobs"] == 3
+    (engine.root / "docker").rename(engine.root / "elsewhere")
+    for _time in range(2):
+        code, report, log = engine.start().end()
+        assert (code, report["outcome"], report["step"]) == (10, "refused", "inventory"), log
+        assert "the last run left 3 blobs" in report["reason"]
+    namespace.kubectl("delete", "configmap", "depot-gc-report")
+    assert engine.start().end()[1]["outcome"] == "nothing_to_do"
+
+
 @pytest.mark.parametrize("what", ["layer", "manifest", "tag"])
 def test_what_is_lost_is_found(engine: Engine, namespace: Namespace, filled: Filled, what: str) -> None:
     """A collector that takes too much is found out, and named; the writers come back all the same."""
