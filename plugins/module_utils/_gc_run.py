@@ -6,9 +6,10 @@
 
 Lease, look, ceiling, fence, look again, collect, compare, release, verify, report. The first look happens beside
 pushes and decides whether to interrupt them at all. What is compared afterwards is what the second one saw, from
-inside the fence, where nobody else can write: everything that is missing then was taken by this collection. Contents
-are read after the writers are back, since only a collection can take them away; what is deleted on purpose meanwhile
-is recognised by reading again what needed it.
+inside the fence, where nobody else can write: everything that is missing then was taken by this collection. On a
+volume files are compared, which is fast; on object storage inventories. Contents are read after the writers are back,
+since only a collection can take them away; what is deleted on purpose meanwhile is recognised by reading again what
+needed it.
 """
 
 from __future__ import annotations
@@ -195,9 +196,9 @@ class Collection:
             report.document["after"] = report.document["before"]
             return "nothing_to_do", "Nothing is eligible any more."
         self._writers.check()
-        lost, after, real = self._collect(look)
+        lost, before, real = self._collect(look)
         self._release()
-        return self._verify(after, real, lost)
+        return self._verify(before, real, lost)
 
     def _second_look(self, first: Look) -> Look:
         looker, report = self._looker, self.report
@@ -223,7 +224,16 @@ class Collection:
         real = self._looker.run_collector()
         self._lease.check()
         store = self._looker.scan()
-        after = self._looker.inventory()
+        after, lost = look.inventory, list[Problem]()
+        if look.store and store:
+            lost = _gc_store.lost(look.store, store, look.plan.marked)
+        if not store or lost:
+            after = self._looker.inventory()
+            seen = {problem.where for problem in lost}
+            lost += [problem for problem in compare(look.inventory, after) if problem.where not in seen]
+        if more := real.blobs - look.plan.blobs:
+            text = f"{len(more)} blobs went that the dry run had not named"
+            lost.append(Problem("plan-exceeded", f"@{min(more)}", text, "Report this as a fault of the collector."))
         # A writer that ran meanwhile makes the comparison worthless.
         self._writers.check()
         report.document["after"] = counts(after, store)
@@ -237,22 +247,7 @@ class Collection:
         if root and free is not None:
             report.document["volume"] = {"free_before": free, "free_after": _gc_store.free(root)}
         report.log(f"collect: {numbers[1]} blobs and {numbers[2]} manifests are gone")
-        return self._lost(look, store, after, real), after, real
-
-    def _lost(self, look: Look, store: _gc_store.Scan | None, after: Inventory, real: Collected) -> list[Problem]:
-        lost = compare(look.inventory, after)
-        remedy = "Push the images again that need it, and report this as a fault of the collector."
-        if look.store and store:
-            stays = look.plan.marked & look.store.sizes.keys()
-            for digest in sorted(stays - store.sizes.keys()):
-                lost.append(
-                    Problem("blob-lost", f"@{digest}", "the dry run said that it stays, and it is gone", remedy)
-                )
-        more = real.blobs - look.plan.blobs
-        if more:
-            text = f"{len(more)} blobs went that the dry run had not named"
-            lost.append(Problem("plan-exceeded", f"@{sorted(more)[0]}", text, remedy))
-        return lost
+        return lost, look.inventory, real
 
     def _release(self) -> None:
         self.report.step("release", "bring the writers back")
@@ -264,21 +259,22 @@ class Collection:
             self.report.document["fence"]["seconds"] = round(seconds, 3)
             self.report.log(f"release: pushes work again after {seconds:.1f} s")
 
-    def _verify(self, after: Inventory, real: Collected, lost: list[Problem]) -> tuple[str, str]:
+    def _verify(self, before: Inventory, real: Collected, lost: list[Problem]) -> tuple[str, str]:
         report, depth = self.report, self._options.depth
         report.step("verify", f"read what is left ({depth})")
         started = time.monotonic()
-        check = check_content(self._session, after, depth, threads=self._options.threads, fresh=True)
+        check = check_content(self._session, before, depth, threads=self._options.threads)
         deleted = real.blobs.union(*real.untagged.values())
-        ours = [problem for problem in check.problems if _digests(problem) & deleted]
+        known = {problem.where for problem in lost}
+        ours = [one for one in check.problems if _digests(one) & deleted and one.where not in known]
         # What the collector did not delete was damaged before: that is bad, but no fault of this run.
-        damaged = [problem for problem in check.problems if problem not in ours]
+        damaged = [one for one in check.problems if one not in ours and one.where not in known]
         self._looker.note(damaged)
         lost = lost + ours
         report.document["verification"] = {
             "depth": depth,
             "ok": not lost,
-            "manifests": report.document["after"]["manifests"],
+            "manifests": check.manifests,
             "blobs": check.blobs,
             "bytes": check.bytes,
             "seconds": round(time.monotonic() - started, 3),

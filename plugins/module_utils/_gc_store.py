@@ -17,7 +17,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import GcError, RefusedError
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import Problem
@@ -29,11 +29,15 @@ _PUSH_AGAIN = "Push the image again, or delete its tags, and collect again."
 
 @dataclasses.dataclass
 class Scan:
-    """What the store holds. sizes: bytes of each blob, by digest. revisions, layers: digests by repository."""
+    """What the store holds.
+
+    sizes: bytes of each blob, by digest. revisions, layers: digests by repository. tags: repository:tag of each.
+    """
 
     sizes: dict[str, int] = dataclasses.field(default_factory=dict)
     revisions: dict[str, set[str]] = dataclasses.field(default_factory=dict)
     layers: dict[str, set[str]] = dataclasses.field(default_factory=dict)
+    tags: set[str] = dataclasses.field(default_factory=set)
     problems: list[Problem] = dataclasses.field(default_factory=list)
     fingerprint: str = ""
 
@@ -149,6 +153,7 @@ def _look_at(repository: str, path: str, found: Scan, digest: hashlib._Hash) -> 
         for entry in _entries(os.path.join(tag.path, "current")):
             if entry.name != "link":
                 continue
+            found.tags.add(f"{repository}:{tag.name}")
             status = entry.stat()
             digest.update(f"{entry.path} {status.st_size} {status.st_mtime_ns}\n".encode())
             if not status.st_size:
@@ -173,15 +178,19 @@ def _compare(found: Scan) -> None:
                 found.problems.append(Problem("manifest-empty", f"{repository}@{name}", text, _PUSH_AGAIN))
 
 
-def missing(root: str, digests: Iterable[str]) -> list[str]:
-    """Return which of these digests have no content in the store."""
-    blobs = os.path.join(root, "docker", "registry", "v2", "blobs")
-    lost = []
-    for digest in digests:
-        algorithm, _colon, name = digest.partition(":")
-        if not os.path.exists(os.path.join(blobs, algorithm, name[:2], name, "data")):
-            lost.append(digest)
-    return lost
+def lost(before: Scan, after: Scan, stays: set[str]) -> list[Problem]:
+    """Return what is gone although it was to stay: tags, links and contents of these digests."""
+    remedy = "Push the image again, and report this as a fault of the collector."
+    problems = [Problem("tag-lost", where, "the tag is gone", remedy) for where in sorted(before.tags - after.tags)]
+    for kind, old, new in (("manifest", before.revisions, after.revisions), ("blob", before.layers, after.layers)):
+        for name, digests in sorted(old.items()):
+            for digest in sorted((digests & stays) - new.get(name, set())):
+                problems.append(Problem(f"{kind}-lost", f"{name}@{digest}", "its link is gone", remedy))
+    holders = before.holders(gone) if (gone := (stays & before.sizes.keys()) - after.sizes.keys()) else {}
+    for digest in sorted(gone):
+        name = min((name for name, digests in holders.items() if digest in digests), default="")
+        problems.append(Problem("blob-lost", f"{name}@{digest}", "its content is gone", remedy))
+    return problems
 
 
 def free(root: str) -> int:
