@@ -193,9 +193,11 @@ class Engine:
         self.go = folder / "go"
         self.runs: list[Run] = []
 
-    def start(self, script: str = "", *, job: str = "job", url: str = "", **options: t.Any) -> Run:
-        """Start it; the script runs before anything is deleted."""
-        real = ROOT / ".lab" / "bin" / "registry"
+    def start(
+        self, script: str = "", *, job: str = "job", url: str = "", real: Path | None = None, **options: t.Any
+    ) -> Run:
+        """Start it; the script runs before the real registry program, the lab's by default, deletes anything."""
+        real = real or ROOT / ".lab" / "bin" / "registry"
         binary = self.folder / "registry"
         case = f'case "$*" in *--dry-run*) ;; garbage-collect*)\n{script or ":"}\n;; esac'
         binary.write_text(f'#!/bin/sh\n{case}\nexec {real} "$@"\n')

@@ -20,6 +20,7 @@ from ansible_collections.homeport.registry.plugins.module_utils import _registry
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 from ansible_collections.homeport.registry.plugins.module_utils._registry_transport import Transport
 from tests.lab.gc.program import Engine, Namespace, Relay
+from tests.lab.inventory.conftest import old_registry
 from tests.lab.inventory.images import Pusher, Store
 from tests.lab.modules.distribution import Distribution
 from tools.paths import ROOT
@@ -154,6 +155,21 @@ def test_a_lease_that_somebody_took(engine: Engine, namespace: Namespace, filled
     assert "thief holds the Lease now" in report["reason"]
     assert namespace.fence() == (0, False, "thief")
     assert filled.store.blob(filled.gone.digest).exists()
+
+
+def test_distribution_2_collects_but_keeps_what_has_no_tag(
+    engine: Engine, namespace: Namespace, filled: Filled
+) -> None:
+    """To delete untagged manifests is refused there; everything else works as with version 3."""
+    code, report, log = engine.start(real=old_registry(), untagged="delete").end()
+    assert (code, report["outcome"], report["step"]) == (10, "refused", "inventory"), log
+    assert "before version 3" in report["reason"]
+    assert filled.store.blob(filled.gone.digest).exists()
+    code, report, log = engine.start(real=old_registry()).end()
+    assert (code, report["outcome"], report["program"][:4]) == (0, "succeeded", "2.8."), log
+    assert namespace.fence() == WHOLE
+    assert not filled.store.blob(filled.gone.digest).exists()
+    assert filled.whole()
 
 
 def test_another_deadline(engine: Engine, namespace: Namespace, filled: Filled) -> None:
