@@ -102,10 +102,10 @@ def test_a_holder_that_died(
     assert gc_info()["report"]["recovered"] == done.report["recovered"]
 
 
-def test_a_killed_collector_starts_again(
+def test_a_collector_that_is_deleted_starts_again(
     collector: Collector, registry: Registry, client: Client, writer: Account, changed: Callable[..., None]
 ) -> None:
-    """Its Job makes another pod, which knows the Lease, brings the writers back at once, and goes on."""
+    """Its Job makes another pod, which collects; the writers are back in any case."""
     deleted_image(client, writer, "killed", "team/killed")
     with collector.lingering_writer():
         job = collector.start()
