@@ -24,6 +24,7 @@ NUMBERS = re.compile(r"(Seconds|Threshold|Limit|replicas|[pP]ort|containerPort|n
 NAMED = {"httpGet", "tcpSocket"}
 CASES = {
     "registry_server": ("server.yml.j2", {}),
+    "registry_gc": ("collector.yml.j2", {}),
     "registry_cache": ("cache.yml.j2", {"registry_cache_upstream": "https://registry.example.org"}),
 }
 
