@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import typing as t
 from pathlib import Path
 
@@ -79,6 +80,15 @@ class Storm:
     def count(self, event: str) -> int:
         """Return how often an event has happened so far."""
         return collections.Counter(str(one["event"]) for one in self.events())[event]
+
+    def wait_for_more(self, event: str, number: int, *, seconds: float = 120.0) -> None:
+        """Wait until an event has happened so many more times. Raises AssertionError when it does not."""
+        wanted = self.count(event) + number
+        deadline = time.monotonic() + seconds
+        while self.count(event) < wanted:
+            assert self.running, "the storm has ended"
+            assert time.monotonic() < deadline, f"not {number} times more in {seconds:g} s: {event}"
+            time.sleep(0.2)
 
     def verify(self, *options: str) -> tuple[int, dict[str, t.Any]]:
         """Read everything that must be there; return the exit status and the report."""

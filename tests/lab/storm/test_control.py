@@ -34,5 +34,6 @@ def test_the_common_recipe_loses_images(start, storm, cached) -> None:
                 assert "eligible for deletion" in said or "Path not found" in said, said
         code, seen = pushing.verify()
         assert code == (1 if seen["broken"] else 0)
+    print(f"{server.url}: {pushing.report['acknowledged']} acknowledged, {seen['broken']} of {seen['checked']} broken")
     assert seen["broken"], f"nothing was lost in {SECONDS} s"
     assert len(seen["broken_images"]) == seen["broken"] <= seen["checked"]
