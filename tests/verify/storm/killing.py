@@ -44,7 +44,7 @@ def deleter(job: Job, pod: str) -> Callable[[], None]:
 
 
 def drainer(job: Job, pod: str) -> Callable[[], None]:
-    """Return a function that evicts the pod as a drained node does, with the node closed to all pods for some seconds."""
+    """Return a function that evicts the pod as a drained node does, with the node closed for some seconds."""
     node = str(job.registry.find("spec.nodeName", "pod", pod))
     selector = f"--pod-selector=batch.kubernetes.io/job-name={job.name}"
     line = job.registry.cluster.command(
