@@ -45,6 +45,8 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_verify
 EXIT_CODES = {"succeeded": 0, "nothing_to_do": 0, "dry_run": 0, "refused": 10, "failed": 11}
 INTERRUPTED = 12
 _END_PATIENCE = 90.0
+# How often a store that is pushed to is looked at before the writers are stopped.
+_LOOKS = 3
 _UNTAGGED_WARNING = (
     "registry_gc_untagged is delete: an image that somebody pinned by digest, and whose tag has moved since, is deleted"
 )
@@ -144,7 +146,7 @@ class Collection:
         )
         report.event("Recovered", "The writers are back after a collection that ended without a word.", warning=True)
 
-    def _first_look(self) -> Look:
+    def _first_look(self) -> Look | None:
         report, looker = self.report, self._looker
         report.step("inventory", "look at the store and take the inventory")
         version, text = self._program.version()
@@ -168,30 +170,63 @@ class Collection:
             report.warn(_UNTAGGED_WARNING)
         store = looker.scan()
         looker.recognise(store)
-        looker.judge_files(store)
         self._program.serve()
+        return self._look_beside_pushes(store)
+
+    def _look_beside_pushes(self, store: _gc_store.Scan | None) -> Look | None:
+        """Look at a store that others change meanwhile; nothing where it never held still for long enough.
+
+        What does not fit together is a reason to stop only where nothing has changed since the look began.
+        """
+        report, looker = self.report, self._looker
+        kept = list(report.document["problems"])
+        told = ""
+        for attempt in range(_LOOKS):
+            try:
+                return self._look(store, announce=attempt == 0)
+            except GcError as error:
+                # An interruption and an empty store are no contradiction.
+                if type(error) not in (RefusedError, GcError):
+                    raise
+                again = looker.scan()
+                # An object store does not tell whether it has changed; there, the same fault twice is one.
+                still = again.fingerprint == store.fingerprint if again and store else told == str(error)
+                if still or (self._options.dry_run and attempt == _LOOKS - 1):
+                    raise
+                told, store = str(error), again
+                report.document["problems"] = list(kept)
+                report.log(f"something was pushed or deleted meanwhile; look again ({error.where}: {error.got})")
+        return None
+
+    def _look(self, store: _gc_store.Scan | None, *, announce: bool = False) -> Look:
+        report, looker = self.report, self._looker
+        looker.judge_files(store)
         inventory = looker.inventory()
         report.document["before"] = counts(inventory, store)
         looker.judge(store, inventory)
-        report.step("dry_run", f"ask what would go of {_words(report.document['before'])}")
+        if announce:
+            report.step("dry_run", f"ask what would go of {_words(report.document['before'])}")
         plan = looker.run_collector("--dry-run")
         looker.cross_check(inventory, plan)
         return Look(store, inventory, plan)
 
-    def _decide(self, look: Look) -> tuple[str, str]:
+    def _decide(self, first: Look | None) -> tuple[str, str]:
         report, looker = self.report, self._looker
-        report.step("ceiling", f"{len(look.plan.blobs)} blobs would go")
-        looker.ceiling(look)
+        if first is None:
+            report.log("too much is pushed and deleted to be sure of anything; decide inside the fence")
+        else:
+            report.step("ceiling", f"{len(first.plan.blobs)} blobs would go")
+            looker.ceiling(first)
         if self._options.dry_run:
             return "dry_run", ""
-        if not look.plan.eligible:
+        if first is not None and not first.plan.eligible:
             report.document["after"] = report.document["before"]
             return "nothing_to_do", "Nothing is eligible."
         report.step("fence", "stop the writers and look again")
         report.event("Fenced", "Pushes wait while garbage is collected; pulls go on.", on_writer=True)
         self._writers.send_away()
         report.document["fence"] = {"writers": self._writers.before, "seconds": None}
-        look = self._second_look(look)
+        look = self._second_look(first)
         if not look.plan.eligible:
             report.document["after"] = report.document["before"]
             return "nothing_to_do", "Nothing is eligible any more."
@@ -200,20 +235,13 @@ class Collection:
         self._release()
         return self._verify(before, real, lost)
 
-    def _second_look(self, first: Look) -> Look:
-        looker, report = self._looker, self.report
-        store = looker.scan()
-        if store and first.store and store.fingerprint == first.store.fingerprint:
-            report.log("fence: nothing was pushed or deleted since the first look")
+    def _second_look(self, first: Look | None) -> Look:
+        store = self._looker.scan()
+        if first and store and first.store and store.fingerprint == first.store.fingerprint:
+            self.report.log("fence: nothing was pushed or deleted since the first look")
             return first
-        looker.judge_files(store)
-        inventory = looker.inventory()
-        report.document["before"] = counts(inventory, store)
-        looker.judge(store, inventory)
-        plan = looker.run_collector("--dry-run")
-        looker.cross_check(inventory, plan)
-        look = Look(store, inventory, plan)
-        looker.ceiling(look)
+        look = self._look(store)
+        self._looker.ceiling(look)
         return look
 
     def _collect(self, look: Look) -> tuple[list[Problem], Inventory, Collected]:
