@@ -50,7 +50,7 @@ demo: ## Install a registry in the lab, push and pull an image through it, and s
 test: ## Everything: lint, unit, lab, lab-tests, molecule with all its situations
 	@$(STAGES) lint unit lab lab-tests molecule situations
 
-faults: ## Break things while the registry works, HOMEPORT_FAULT_ROUNDS times (molecule/faults)
+faults: ## Break things while the registry works, for hours (molecule/faults, docs/faults.md)
 	@$(STAGES) lab faults
 
 bench: ## Measure against other tools in one run (tests/bench)
