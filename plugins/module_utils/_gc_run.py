@@ -176,27 +176,34 @@ class Collection:
     def _look_beside_pushes(self, store: _gc_store.Scan | None) -> Look | None:
         """Look at a store that others change meanwhile; nothing where it never held still for long enough.
 
-        What does not fit together is a reason to stop only where nothing has changed since the look began.
+        What does not fit together is a fault only where nothing has changed since the look began.
         """
         report, looker = self.report, self._looker
         kept = list(report.document["problems"])
-        told = ""
+        found, told = None, ""
         for attempt in range(_LOOKS):
+            fault: GcError | None = None
             try:
-                return self._look(store, announce=attempt == 0)
+                found = self._look(store, announce=attempt == 0)
             except GcError as error:
                 # An interruption and an empty store are no contradiction.
                 if type(error) not in (RefusedError, GcError):
                     raise
-                again = looker.scan()
-                # An object store does not tell whether it has changed; there, the same fault twice is one.
-                still = again.fingerprint == store.fingerprint if again and store else told == str(error)
-                if still or (self._options.dry_run and attempt == _LOOKS - 1):
-                    raise
-                told, store = str(error), again
-                report.document["problems"] = list(kept)
-                report.log(f"something was pushed or deleted meanwhile; look again ({error.where}: {error.got})")
-        return None
+                found, fault = None, error
+            if fault is None and report.document["problems"] == kept:
+                break
+            before, told = told, f"{fault} {report.document['problems']}"
+            again = looker.scan()
+            # An object store does not tell whether it has changed; there, the same fault twice is one.
+            still = again.fingerprint == store.fingerprint if again and store else before == told
+            if fault and (still or (self._options.dry_run and attempt == _LOOKS - 1)):
+                raise fault
+            if still:
+                break
+            store = again
+            report.document["problems"] = list(kept)
+            report.log("what was found does not fit together, but something was pushed or deleted meanwhile")
+        return found
 
     def _look(self, store: _gc_store.Scan | None, *, announce: bool = False) -> Look:
         report, looker = self.report, self._looker

@@ -13,6 +13,7 @@ from ansible_collections.homeport.registry.plugins.module_utils import _registry
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import RefusedError
 from ansible_collections.homeport.registry.plugins.module_utils._gc_look import Look, Looker
 from ansible_collections.homeport.registry.plugins.module_utils._gc_run import Collection
+from ansible_collections.homeport.registry.plugins.module_utils._gc_store import Scan
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import Inventory
 from tests.lab.inventory.images import Pusher, Store
 
@@ -36,12 +37,12 @@ class Beside:
         return found
 
 
-def _look(looker: Looker) -> Look | None:
+def _look(looker: Looker, files: Scan | None = None) -> Look | None:
     """Look as a collection does, which here has no cluster to write to."""
     collection = object.__new__(Collection)
     collection._looker, collection._options, collection.report = looker, looker._options, looker._report
     looker._program.serve()
-    return collection._look_beside_pushes(looker.scan())
+    return collection._look_beside_pushes(files or looker.scan())
 
 
 def test_a_deletion_meanwhile_is_looked_at_again(push: Pusher, look: Make) -> None:
@@ -66,6 +67,30 @@ def test_a_store_that_never_holds_still_is_decided_inside_the_fence(push: Pusher
     Beside(dry, push, 9)
     with pytest.raises(RefusedError):
         _look(dry)
+
+
+def test_what_is_pushed_meanwhile_is_not_missed(push: Pusher, look: Make) -> None:
+    """An image that arrives between the look at the files and the inventory has lost nothing."""
+    push.image("kept", "1", b"layer")
+    looker = look()
+    files = looker.scan()
+    push.image("new", "1", b"new layer")
+    found = _look(looker, files)
+    assert found is not None
+    assert found.store is not None
+    assert found.store.fingerprint != files.fingerprint
+    assert looker._report.document["problems"] == []
+
+
+def test_a_layer_that_is_missing_is_reported_where_the_store_holds_still(
+    push: Pusher, look: Make, store: Store
+) -> None:
+    """It is a fact, and no reason to stop."""
+    push.image("broken", "1", b"layer")
+    store.blob(client.get_manifest(push.session, "broken", "1").document()["layers"][0]["digest"]).unlink()
+    looker = look()
+    assert _look(looker) is not None
+    assert [problem["kind"] for problem in looker._report.document["problems"]] == ["blob-missing"]
 
 
 def test_a_fault_of_a_store_that_holds_still_is_one(push: Pusher, look: Make, store: Store) -> None:
