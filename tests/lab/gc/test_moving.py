@@ -74,6 +74,7 @@ def test_what_is_pushed_meanwhile_is_not_missed(push: Pusher, look: Make) -> Non
     push.image("kept", "1", b"layer")
     looker = look()
     files = looker.scan()
+    assert files is not None
     push.image("new", "1", b"new layer")
     found = _look(looker, files)
     assert found is not None
