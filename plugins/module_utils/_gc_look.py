@@ -168,7 +168,7 @@ class Looker:
         for name, repository in inventory.repositories.items():
             for digest, entry in repository.entries.items():
                 needed = {digest, *(blob.digest for blob in entry.blobs)}
-                bad = needed & gone or {digest} - plan.marked
+                bad = needed & (gone | plan.links.get(name, set())) or {digest} - plan.marked
                 if bad:
                     raise RefusedError(
                         "find every image among what stays",

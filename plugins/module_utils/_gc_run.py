@@ -261,7 +261,7 @@ class Collection:
         store = self._looker.scan()
         after, lost = look.inventory, list[Problem]()
         if look.store and store:
-            lost = _gc_store.lost(look.store, store, look.plan.marked)
+            lost = _gc_store.lost(look.store, store, look.plan.marked, look.plan.links)
         if not store or lost:
             after = self._looker.inventory()
             seen = {problem.where for problem in lost}

@@ -17,7 +17,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import GcError, RefusedError
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import Problem
@@ -178,13 +178,17 @@ def _compare(found: Scan) -> None:
                 found.problems.append(Problem("manifest-empty", f"{repository}@{name}", text, _PUSH_AGAIN))
 
 
-def lost(before: Scan, after: Scan, stays: set[str]) -> list[Problem]:
-    """Return what is gone although it was to stay: tags, links and contents of these digests."""
+def lost(before: Scan, after: Scan, stays: set[str], going: Mapping[str, Set[str]] | None = None) -> list[Problem]:
+    """Return what is gone although it was to stay: tags, links and contents of these digests.
+
+    going: links that were to go, by repository: a blob that stays for one may leave another that needs it no more.
+    """
     remedy = "Push the image again, and report this as a fault of the collector."
     problems = [Problem("tag-lost", where, "the tag is gone", remedy) for where in sorted(before.tags - after.tags)]
     for kind, old, new in (("manifest", before.revisions, after.revisions), ("blob", before.layers, after.layers)):
         for name, digests in sorted(old.items()):
-            for digest in sorted((digests & stays) - new.get(name, set())):
+            planned = (going or {}).get(name, set()) if kind == "blob" else set()
+            for digest in sorted((digests & stays) - new.get(name, set()) - planned):
                 problems.append(Problem(f"{kind}-lost", f"{name}@{digest}", "its link is gone", remedy))
     holders = before.holders(gone) if (gone := (stays & before.sizes.keys()) - after.sizes.keys()) else {}
     for digest in sorted(gone):

@@ -13,7 +13,7 @@ from ansible_collections.homeport.registry.plugins.module_utils import _registry
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import RefusedError
 from ansible_collections.homeport.registry.plugins.module_utils._gc_look import Look, Looker
 from ansible_collections.homeport.registry.plugins.module_utils._gc_run import Collection
-from ansible_collections.homeport.registry.plugins.module_utils._gc_store import Scan
+from ansible_collections.homeport.registry.plugins.module_utils._gc_store import Scan, lost
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import Inventory
 from tests.lab.inventory.images import Pusher, Store
 
@@ -102,3 +102,20 @@ def test_a_fault_of_a_store_that_holds_still_is_one(push: Pusher, look: Make, st
     with pytest.raises(RefusedError) as caught:
         _look(looker)
     assert "broken" in str(caught.value)
+
+
+def test_a_layer_may_leave_one_repository_and_stay_in_another(push: Pusher, look: Make, major: int) -> None:
+    """Its link goes where its only image was deleted; a link that was not to go is a loss."""
+    image = push.image("gone", "1", b"layer")
+    push.image("kept", "1", b"layer")
+    push.image("gone", "other", b"other")
+    client.delete_manifest(push.session, "gone", image.digest)
+    looker = look()
+    found = _look(looker)
+    assert found is not None
+    looker.run_collector()
+    after = looker.scan()
+    assert found.store is not None
+    assert after is not None
+    assert lost(found.store, after, found.plan.marked, found.plan.links) == []
+    assert bool(lost(found.store, after, found.plan.marked, {})) == (major >= 3)
