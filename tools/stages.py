@@ -22,7 +22,7 @@ from tools.paths import ROOT
 from tools.venv import BootstrapError, ensure_program
 
 # The scenarios of molecule that "make test" runs after the default one, each named after a situation.
-SITUATIONS = ("node_port", "ingress", "gateway", "nodes", "access", "cache", "gc", "s3", "storm")
+SITUATIONS = ("gc", "storm", "s3", "node_port", "ingress", "gateway", "nodes", "access", "cache")
 LAB = (sys.executable, "-m", "lab")
 PYTEST = (sys.executable, "-m", "pytest")
 
