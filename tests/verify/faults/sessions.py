@@ -44,8 +44,8 @@ class Session:
         return self._step("-X", "PATCH", *OCTETS, "--data-binary", f"@{path}")
 
     def patch_slowly(self, path: str) -> subprocess.Popen[str]:
-        """Start to send a chunk at 2 MiB a second; the process prints the status in the end."""
-        words = ("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-X", "PATCH", *OCTETS, "--limit-rate", "2M")
+        """Start to send a chunk at 256 KiB a second; the process prints the status in the end."""
+        words = ("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-X", "PATCH", *OCTETS, "--limit-rate", "256k")
         url = f"http://{self.client.registry.host}{self.location}"
         return self.client.start('"$@"', *words, "-u", str(self.account), "-T", path, url)
 
