@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import os
 import subprocess
 import typing as t
 import uuid
@@ -164,5 +165,7 @@ def ansible(playbooks: Playbooks, module: str, **arguments: t.Any) -> Document:
     line = ["ansible", "registry.molecule.test", "--connection=local", f"--module-name=homeport.registry.{module}"]
     line += [f"--inventory={path}" for path in playbooks.inventories]
     line += ["--args", json.dumps(arguments)]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
+    # Molecule asks for colours, which are no JSON.
+    env = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(line, env=env, capture_output=True, text=True, check=False, timeout=300)
     return t.cast("Document", json.loads(done.stdout.partition("=>")[2]))

@@ -17,7 +17,8 @@ from tests.verify.registry import Account, Registry
 
 
 def push(client: Client, account: Account, layout: Layout, name: str) -> Layout:
-    """Push a layout and return it."""
+    """Push a layout and return it. Every node needs a moment to learn where the writer of after a collection is."""
+    client.wait_open(seconds=60)
     done = client.push(client.put(layout), name, account)
     assert done.rc == 0, done.stderr
     return layout
