@@ -36,6 +36,7 @@ PACKAGE_SERVERS = [
 MACHINE_PATHS = re.compile(
     "|".join(["/work/" + r"(main|shared|\.)", "/tmp/" + "hp", "/root/" + r"\.", "/home/" + r"[a-z]", "/" + "Users/"])
 )
+UNSOLVED = re.compile(r"(?m)^(<{7}|>{7})( |$)")
 LINE_LIMIT = 400
 
 
@@ -103,3 +104,7 @@ def test_every_make_target_that_a_document_names_exists(document: str) -> None:
 def test_every_local_link_of_a_document_leads_somewhere(document: str) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text_of(document))
     assert not [link for link in links if not ((ROOT / document).parent / link).exists()]
+
+
+def test_no_conflict_is_left_unsolved() -> None:
+    assert not [name for name in FILES if UNSOLVED.search(text_of(name))]
