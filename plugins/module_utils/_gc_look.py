@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils import _gc_ceiling, _gc_store
@@ -25,12 +24,12 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_invent
     Problem,
     take_inventory,
 )
+from ansible_collections.homeport.registry.plugins.module_utils._registry_names import is_foreign
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 
 # A collection would take the layers of such an image, or the collector stops in the middle.
 _FATAL = frozenset(("manifest-missing", "manifest-empty", "revision-link-empty", "repository-name"))
 _FATAL_FROM_3 = frozenset(("layer-link-empty",))
-_FOREIGN = re.compile(r"\.foreign\.|\.nondistributable\.")
 
 
 def fatal_in_store(problem: Problem, major: int, untagged: str) -> bool:
@@ -117,7 +116,7 @@ class Looker:
         self._refuse([one for one in inventory.problems if fatal_in_inventory(one, empty_tags, untagged)])
         for name, repository in inventory.repositories.items() if store else ():
             blobs = (blob for entry in repository.entries.values() for blob in entry.blobs)
-            named = {blob.digest for blob in blobs if not _FOREIGN.search(blob.media_type)}
+            named = {blob.digest for blob in blobs if not is_foreign(blob.media_type)}
             text = "the layer was missing before the collection"
             lost = sorted(named - store.sizes.keys()) if store else []
             self.note(Problem("blob-missing", f"{name}@{digest}", text, "Push the image again.") for digest in lost)

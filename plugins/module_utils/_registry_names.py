@@ -21,12 +21,19 @@ DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 # A registry answers 404 for a manifest of a type that is not listed, so all four go with every request.
 MANIFEST_TYPES = (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST)
 
+_FOREIGN = re.compile(r"\.foreign\.|\.nondistributable\.")
+
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"(?=.{{1,255}}\Z){_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 # Scheme, host and port of a URL; everything of what is none.
 _BEGINNING = re.compile(r"(?:[a-z]+://)?[^/?#]*", re.IGNORECASE)
+
+
+def is_foreign(media_type: str) -> bool:
+    """Tell whether clients get a layer of this type from elsewhere, so that a registry may well not have it."""
+    return bool(_FOREIGN.search(media_type))
 
 
 class Origin(t.NamedTuple):
@@ -44,7 +51,12 @@ def origin_of(url: str) -> Origin:
         BadNameError: when it is none.
     """
     # Very many URLs begin alike.
-    return _origin_of(_BEGINNING.match(url)[0])  # type: ignore[index]
+    return _origin_of(_beginning(url))
+
+
+def _beginning(url: str) -> str:
+    found = _BEGINNING.match(url)
+    return found[0] if found else ""
 
 
 @functools.lru_cache(maxsize=256)
@@ -66,7 +78,7 @@ def _origin_of(url: str) -> Origin:
 
 def target_of(url: str) -> str:
     """Return path and query of an absolute URL, as a request names them."""
-    rest = url[len(_BEGINNING.match(url)[0]) :].partition("#")[0]  # type: ignore[index]
+    rest = url[len(_beginning(url)) :].partition("#")[0]
     return rest if rest.startswith("/") else f"/{rest}"
 
 

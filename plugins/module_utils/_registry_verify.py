@@ -41,13 +41,11 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_invent
     manifest_problem,
     take_inventory,
 )
-from ansible_collections.homeport.registry.plugins.module_utils._registry_names import Hasher
+from ansible_collections.homeport.registry.plugins.module_utils._registry_names import Hasher, is_foreign
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 from ansible_collections.homeport.registry.plugins.module_utils._registry_workers import in_parallel
 
 Depth = t.Literal["tags", "blobs", "full"]
-# Layers that a client gets from elsewhere, so that the registry may well not have them.
-_FOREIGN = re.compile(r"\.foreign\.|\.nondistributable\.")
 _AGAIN = "Push the image again: the registry takes what it lacks. Until then do not use it."
 _GONE = (
     "If nobody deleted it on purpose, push the image again, and find out what deleted it before the next collection."
@@ -189,7 +187,7 @@ class _Checker:
         try:
             _twice(lambda: read(name, blob))
         except NotFoundError as exc:
-            if not _FOREIGN.search(blob.media_type):
+            if not is_foreign(blob.media_type):
                 self._note(Problem.of("blob-missing", where, exc, _AGAIN))
         except TruncatedError as exc:
             self._note(Problem.of("blob-unreadable", where, exc, _AGAIN))

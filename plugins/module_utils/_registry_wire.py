@@ -70,6 +70,7 @@ class Answer(http.client.HTTPResponse):
 
     # What the library's reading of bodies goes by.
     headers: t.Any
+    msg: t.Any
     fp: t.Any
     length: int | None
     chunked: bool
@@ -92,7 +93,7 @@ class Answer(http.client.HTTPResponse):
         self.status = self.code = status = int(match[2])
         self.reason = match[3] or ""
         headers = Headers(lines[1:])
-        self.headers = self.msg = headers  # type: ignore[assignment]
+        self.headers = self.msg = headers
         self.chunked = headers.get("transfer-encoding", "").strip().lower() == "chunked"
         self.chunk_left = None
         announced = headers.get("content-length", "")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import typing as t
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from ansible_collections.homeport.registry.plugins.module_utils._gc_options impo
 from ansible_collections.homeport.registry.plugins.module_utils._gc_report import Report
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 from ansible_collections.homeport.registry.plugins.module_utils._registry_transport import Transport
-from tests.lab.inventory.conftest import old_registry
 from tests.lab.inventory.images import Pusher, Store
 from tests.lab.modules.distribution import Distribution
+from tests.lab.old_registry import old_registry
 from tools.paths import ROOT
 
 
@@ -26,7 +27,7 @@ class Quiet(Report):
     """A report that stays here: there is no cluster."""
 
     def __init__(self, options: Options) -> None:
-        super().__init__(None, options, "run", "pod")  # type: ignore[arg-type]
+        super().__init__(None, options, "run", "pod")  # type: ignore[arg-type]  # no API
 
 
 @pytest.fixture(params=["3", "2.8"])
@@ -37,7 +38,7 @@ def binary(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def major(binary: str) -> int:
-    return 3 if binary.endswith("/registry") and "docker-registry" not in binary.rpartition("/")[2] else 2
+    return 3 if binary.endswith("/registry") else 2
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def look(binary: str, major: int, root: Path, tmp_path: Path) -> Iterator[Callab
     """Return a function that makes what looks at the store as a collection does, with these options."""
     programs: list[Program] = []
 
-    def make(*, binary: str = binary, root: Path = root, **changes: object) -> Looker:
+    def make(*, binary: str = binary, root: Path = root, **changes: t.Any) -> Looker:
         scratch = tmp_path / f"scratch-{len(programs)}"
         scratch.mkdir()
         options = Options(
@@ -78,7 +79,7 @@ def look(binary: str, major: int, root: Path, tmp_path: Path) -> Iterator[Callab
             writer_selector="",
             scratch=str(scratch),
             binary=binary,
-            **changes,  # type: ignore[arg-type]
+            **changes,
         )
         program = Program(binary, options.storage, options.scratch)
         programs.append(program)

@@ -25,7 +25,7 @@ class Beside:
 
     def __init__(self, looker: Looker, push: Pusher, times: int) -> None:
         self.looker, self.push, self.left, self.inventory = looker, push, times, looker.inventory
-        looker.inventory = self.take  # type: ignore[method-assign]
+        looker.inventory = self.take  # type: ignore[method-assign]  # the moment between two steps
 
     def take(self) -> Inventory:
         found = self.inventory()

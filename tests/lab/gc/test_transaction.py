@@ -20,9 +20,9 @@ from ansible_collections.homeport.registry.plugins.module_utils import _registry
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 from ansible_collections.homeport.registry.plugins.module_utils._registry_transport import Transport
 from tests.lab.gc.program import Engine, Namespace, Relay
-from tests.lab.inventory.conftest import old_registry
 from tests.lab.inventory.images import Pusher, Store
 from tests.lab.modules.distribution import Distribution
+from tests.lab.old_registry import old_registry
 from tools.paths import ROOT
 
 WHOLE = (1, True, "")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -52,7 +52,7 @@ class ObjectStore:
         number, last = int(query.get("n", -1)), query.get("last", "")
         return self._list(request, "tags", self.repositories[name], number, last, skips=self._faults[0])
 
-    def _list(self, request: Request, key: str, names: object, number: int, last: str, skips: bool) -> Reply:
+    def _list(self, request: Request, key: str, names: Iterable[str], number: int, last: str, skips: bool) -> Reply:
         _skips, orders, null = self._faults
         found: list[str] = []
         # The catalog goes on behind the manifests of the last one, tags in front of what belongs to the last one.
@@ -69,9 +69,9 @@ class ObjectStore:
         return Reply(200, json.dumps({key: found or (None if null else [])}).encode(), headers)
 
     @staticmethod
-    def _walk(names: object, last: str, skips: bool) -> Iterator[str]:
+    def _walk(names: Iterable[str], last: str, skips: bool) -> Iterator[str]:
         skipped = None
-        for name in sorted(names, key=lambda name: f"{name}/_"):  # type: ignore[call-overload]
+        for name in sorted(names, key=lambda name: f"{name}/_"):
             if last and f"{name}/_" <= last:
                 continue
             if skips and skipped is not None and name.startswith(skipped):

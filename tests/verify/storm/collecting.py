@@ -11,7 +11,7 @@ import os
 import subprocess
 import time
 import typing as t
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from tests.verify.cluster import SOON, eventually
 from tests.verify.registry import Registry
@@ -76,7 +76,7 @@ class Job:
         words = ("logs", f"job/{self.name}", "--all-containers", "--tail=40")
         return self.registry.kubectl(*words, check=False)
 
-    def steps(self, seconds: float = SOON) -> Iterator[str]:
+    def steps(self, seconds: float = SOON) -> Generator[str, None, None]:
         """Yield each step as soon as the report says so, until the end or until so many seconds are over."""
         words = (
             "get",

@@ -80,7 +80,7 @@ def at_step(job: Job, step: str, way: str) -> str:
             end = WAYS[way](job, engine(job))
         if seen in wanted:
             end()
-            steps.close()  # type: ignore[attr-defined]
+            steps.close()
             return seen
     return ""
 

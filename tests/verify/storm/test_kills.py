@@ -19,7 +19,7 @@ from tests.verify.storm.conftest import MakeStorm
 from tests.verify.storm.killing import STEPS, WAYS, at_random, at_step
 
 KILLS = number("HOMEPORT_STORM_KILLS", 1, 30)
-# Documented: another pod of the same Job takes over at once, however long the Lease still runs.
+# Documented: another pod of the same Job takes over after its pause, however long the Lease still runs.
 BACK = 150.0
 # In short runs, the steps inside the fence, each killed in another way; else each step in each way.
 SHORT = (("fence", "pod"), ("collect", "process"), ("release", "drain"))
