@@ -23,6 +23,8 @@ from tools.venv import BootstrapError, ensure_program
 
 # The scenarios of molecule that "make test" runs after the default one, each named after a situation.
 SITUATIONS = ("gc", "storm", "s3", "node_port", "ingress", "gateway", "nodes", "access", "cache")
+# What "make faults" runs, for hours.
+FAULTS = ("faults", "faults_s3")
 LAB = (sys.executable, "-m", "lab")
 PYTEST = (sys.executable, "-m", "pytest")
 
@@ -46,9 +48,9 @@ def _words(variable: str) -> list[str]:
     return shlex.split(os.environ.get(variable, ""))
 
 
-def _molecule(scenario: str) -> Stage:
-    command = ["molecule", "test", "--scenario-name", scenario, *_words("MOLECULE_ARGS")]
-    return Stage([command], [f"molecule/{scenario}/molecule.yml"], in_lab=True)
+def _molecule(*scenarios: str) -> Stage:
+    commands = [["molecule", "test", "--scenario-name", name, *_words("MOLECULE_ARGS")] for name in scenarios]
+    return Stage(commands, [f"molecule/{name}/molecule.yml" for name in scenarios], in_lab=True)
 
 
 def stages() -> dict[str, Stage]:
@@ -63,7 +65,7 @@ def stages() -> dict[str, Stage]:
         "lab": Stage([[*LAB, "up", *_words("LAB_ARGS")]], ["lab/__main__.py"]),
         "lab-tests": Stage([[*pytest, "tests/lab"]], ["tests/lab"], in_lab=True, counts_itself=True),
         "molecule": _molecule(os.environ.get("SCENARIO") or "default"),
-        "faults": _molecule("faults"),
+        "faults": _molecule(*FAULTS),
         **{name: _molecule(name) for name in SITUATIONS},
         "bench": Stage(
             [[sys.executable, "-m", "tests.bench", *_words("BENCH_ARGS")]], ["tests/bench/__main__.py"], in_lab=True

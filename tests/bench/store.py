@@ -12,10 +12,14 @@ from typing import Any
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
-def write_store(root: Path, repositories: int, tags: int) -> list[tuple[str, str]]:
+def write_store(
+    root: Path, repositories: int, tags: int, *, layers: int = 0, deleted: int = 0
+) -> list[tuple[str, str]]:
     """Write repositories with as many tags each, all on images of their own that share a layer per repository.
 
-    Returns the repository and the tag of each, in the order of writing.
+    With `layers`, each image has so many of its own and a config of its own instead. With `deleted`, every so many-th image
+    was deleted by its digest: its blobs are there, its tag and its revision are not.
+    Returns the repository and the tag of each that is there, in the order of writing.
     """
     base = root / "docker" / "registry" / "v2"
     config = _blob(base, b"{}")
@@ -28,14 +32,23 @@ def write_store(root: Path, repositories: int, tags: int) -> list[tuple[str, str
             _link(home / "_layers" / "sha256" / content["digest"][7:], content["digest"])
         for version in range(tags):
             tag = f"v1.{version}"
+            parts = [layer]
+            if layers:
+                own = f"{number} {version}"
+                parts = [_blob(base, f"layer {own} {part}".encode() * 64) for part in range(layers)]
+                config = _blob(base, json.dumps({"own": own}).encode())
+                for content in (config, *parts):
+                    _link(home / "_layers" / "sha256" / content["digest"][7:], content["digest"])
             document = {
                 "schemaVersion": 2,
                 "mediaType": MANIFEST,
                 "config": config | {"mediaType": "application/vnd.oci.image.config.v1+json"},
-                "layers": [layer | {"mediaType": "application/vnd.oci.image.layer.v1.tar"}],
+                "layers": [part | {"mediaType": "application/vnd.oci.image.layer.v1.tar"} for part in parts],
                 "annotations": {"number": f"{number} {version}"},
             }
             digest = _blob(base, json.dumps(document).encode())["digest"]
+            if deleted and (number * tags + version + 1) % deleted == 0:
+                continue
             manifests = home / "_manifests"
             _link(manifests / "revisions" / "sha256" / digest[7:], digest)
             _link(manifests / "tags" / tag / "current", digest)

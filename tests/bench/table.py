@@ -9,16 +9,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench import applying, listing, pulling, trusting
+from tests.bench import applying, collecting, listing, pulling, trusting
 
-AIMS = {"apply": applying.aims, "pull": pulling.aims, "trust": trusting.aims, "list": listing.aims}
+AIMS = {
+    "apply": applying.aims,
+    "pull": pulling.aims,
+    "trust": trusting.aims,
+    "list": listing.aims,
+    "collect": collecting.aims,
+}
 PHASES = ("no-op", "one change", "first run")
 
 
 def write(path: Path, results: Mapping[str, Any]) -> None:
     """Replace what stands between the markers of every part that has results. Raises ValueError without markers."""
     text = path.read_text(encoding="utf-8")
-    makers = {"apply": _apply, "pull": _pull, "trust": _trust, "list": _list}
+    makers = {"apply": _apply, "pull": _pull, "trust": _trust, "list": _list, "collect": _collect}
     for part, found in results.items():
         body = "\n".join(
             [_about(found["about"]), "", *makers[part](found["results"]), "", *_aims(AIMS[part](found["results"]))]
@@ -108,6 +114,26 @@ def _list(results: Mapping[str, Any]) -> list[str]:
         row = results[name]
         numbers = f"{row['rate_max']:.0f} | {row['rate']:.0f} | {row['seconds_min']:.2f} | {row['seconds']:.2f}"
         lines.append(f"| {title} | {numbers} | {row['seconds'] / ours:.2f} |")
+    return lines
+
+
+def _collect(results: Mapping[str, Any]) -> list[str]:
+    titles = {
+        collecting.PLAIN: "`registry garbage-collect`",
+        collecting.OURS: "**a transaction**",
+        collecting.SMALL: "a transaction on a store of two images",
+    }
+    images = collecting.REPOSITORIES * collecting.TAGS
+    lines = [
+        f"{images} images of {collecting.LAYERS + 2} blobs each, {results['deleted']} blobs to delete.",
+        "",
+        "| | seconds min | median | of them without pushes | deleting | peak memory, MiB |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, title in titles.items():
+        row = results[name]
+        numbers = [f"{row[key]:.2f}" for key in ("wall_min", "wall", "fenced", "collect")]
+        lines.append(f"| {title} | {' | '.join(numbers)} | {row['memory_mib']:.0f} |")
     return lines
 
 

@@ -22,10 +22,9 @@ PATIENCE = 240.0
 _NUMBERS = itertools.count(1)
 
 
-def number(variable: str, short: int, long: int) -> int:
-    """Return how often something is done: as a variable says, else few times, or many in scenario faults."""
-    given = os.environ.get(variable)
-    return int(given) if given else long if os.environ.get("MOLECULE_SCENARIO_NAME") == "faults" else short
+def number(variable: str, short: int, **by_scenario: int) -> int:
+    """Return how often something is done: as the variable says, else as this scenario does it, else few times."""
+    return int(os.environ.get(variable) or by_scenario.get(os.environ.get("MOLECULE_SCENARIO_NAME", ""), short))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from tests.verify.registry import Registry
 from tests.verify.storm.collecting import Job, number, writable
 from tests.verify.storm.conftest import MakeStorm
 
-COLLECTIONS = number("HOMEPORT_STORM_COLLECTIONS", 2, 50)
+COLLECTIONS = number("HOMEPORT_STORM_COLLECTIONS", 2, faults=50, faults_s3=20)
 NOTHING = ("failed_pulls", "refused_without_a_reason", "given_up", "crashed")
 
 
