@@ -66,13 +66,16 @@ def load_bcrypt() -> BcryptHandler:
     return handler
 
 
-def require_cryptography() -> None:
-    """Make sure that certificates can be read.
+def require_cryptography(task: str = "read certificates") -> None:
+    """Make sure that the library for certificates, keys and signatures is there.
+
+    Args:
+        task: what it is needed for, as an infinitive without "to".
 
     Raises:
         MissingLibraryError: cryptography is absent or too old.
     """
-    task, wanted = "read certificates", "cryptography>=42.0"
+    wanted = "cryptography>=42.0"
     version = _version_of("cryptography", task, wanted)
     if parse_version(version) < CRYPTOGRAPHY_FLOOR:
         raise _missing(f"cryptography {version} is too old", task, wanted)
