@@ -214,10 +214,10 @@ def parse(body: bytes, where: str = DOCUMENT) -> Bundle:
         version=read.matching("version", VERSION),
         lock_sha256=read.sha256("lock_sha256"),
         parent=_parent(read),
-        images=tuple(_image(one) for one in read.items("images")),
-        manifests={digest: _manifest(one) for digest, one in read.by_digest("manifests")},
+        images=tuple(read_image(one) for one in read.items("images")),
+        manifests={digest: read_manifest(one) for digest, one in read.by_digest("manifests")},
         blobs={digest: _blob(one) for digest, one in read.by_digest("blobs")},
-        files=tuple(_file(one) for one in read.items("files")),
+        files=tuple(read_file(one) for one in read.items("files")),
         volumes=read.number("volumes", least=1),
     )
     read.end(("schema",))
@@ -294,7 +294,8 @@ def _parent(read: Reader) -> Parent | None:
     return one.done(Parent(one.matching("name", NAME), one.matching("version", VERSION), one.sha256("sha256")))
 
 
-def _image(one: Reader) -> Image:
+def read_image(one: Reader) -> Image:
+    """Return the image of its JSON data."""
     return one.done(
         Image(
             name=one.text("name"),
@@ -309,7 +310,8 @@ def _image(one: Reader) -> Image:
     )
 
 
-def _manifest(one: Reader) -> ManifestEntry:
+def read_manifest(one: Reader) -> ManifestEntry:
+    """Return the manifest of its JSON data."""
     return one.done(
         ManifestEntry(
             media_type=one.text("media_type"),
@@ -325,7 +327,8 @@ def _blob(one: Reader) -> Blob:
     return one.done(Blob(one.number("size"), one.number("volume")))
 
 
-def _file(one: Reader) -> File:
+def read_file(one: Reader, volume: int | None = None) -> File:
+    """Return the file of its JSON data; with `volume` they name none."""
     kind = one.text("kind")
     if kind not in KINDS:
         raise one.wrong("kind", f"{ascii(kind)[:60]} is none of {', '.join(KINDS)}")
@@ -334,13 +337,22 @@ def _file(one: Reader) -> File:
             path=check_path(one, "path", FILES),
             sha256=one.sha256("sha256"),
             size=one.number("size"),
-            volume=one.number("volume"),
+            volume=one.number("volume") if volume is None else volume,
             kind=kind,
             name=one.text("name") if one.has("name") else "",
             version=one.text("version") if one.has("version") else "",
             pythons=one.texts("pythons") if one.has("pythons") else (),
         )
     )
+
+
+def check_file_path(path: str, where: str) -> str:
+    """Return a path below `files/` that is well formed.
+
+    Raises:
+        FormatError: otherwise; `where` is said to be its origin.
+    """
+    return check_path(Reader({"path": path}, where, remedy="Give the file a plain name."), "path", FILES)
 
 
 def _wrong(where: str, got: str) -> FormatError:

@@ -129,6 +129,10 @@ class Reader:
                 raise self.wrong(f"{key}[{number}]", f"{ascii(value)[:60]} is no text")
         return tuple(values)
 
+    def values(self, key: str) -> list[t.Any]:
+        """Return a list of anything."""
+        return self._list(key)
+
     def tags(self, key: str) -> dict[str, str]:
         """Return tags with their digests."""
         found = {}
@@ -137,6 +141,12 @@ class Reader:
                 raise self.wrong(key, f"{ascii(tag)[:60]} is no tag")
             found[tag] = self._digest(f"{key}.{tag}", value)
         return found
+
+    def sizes(self, key: str) -> dict[str, int]:
+        """Return sizes that are kept under digests."""
+        source = self._mapping(key)
+        below = self._below(source, key)
+        return {self._digest(key, digest): below.number(digest) for digest in source}
 
     def optional(self, key: str) -> Reader | None:
         """Return an object, or nothing for null."""

@@ -34,6 +34,8 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_sessio
 
 # The largest page that Distribution allows unless it is told otherwise.
 _PAGE = 1000
+# How registries that do not know the list of referrers answer.
+_NO_REFERRERS = (400, 404, 405, 406, 415, 501)
 _ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
 
 
@@ -195,7 +197,7 @@ def stream_blob(session: Session, repository: str, digest: str) -> Iterator[byte
             raise _wrong_content(tried, response, f"the content is {hasher.digest}")
 
 
-def open_blob(session: Session, repository: str, digest: str, first: int | None = None) -> Response:
+def open_blob(session: Session, repository: str, digest: str, first: int | None = None, *, rest: int = 0) -> Response:
     """Return the answer with a blob's bytes, not compared with anything.
 
     Args:
@@ -204,12 +206,32 @@ def open_blob(session: Session, repository: str, digest: str, first: int | None 
         digest: of the blob.
         first: offset of the one byte that is wanted: the status is 206, 200 from a server that always sends all, or
             416 when there is no such byte. Without it the whole blob comes.
+        rest: offset of the first byte that is wanted, with all that follow; the status is as with `first`.
     """
     tried = f"read the blob {_name(repository, digest)}"
     path = f"/v2/{check_repository(repository)}/blobs/{check_digest(digest)}"
-    headers = {} if first is None else {"Range": f"bytes={first}-{first}"}
-    expect = (200,) if first is None else (200, 206, 416)
+    wanted = f"{rest}-" if rest else f"{first}-{first}" if first is not None else ""
+    headers = {"Range": f"bytes={wanted}"} if wanted else {}
+    expect = (200, 206, 416) if wanted else (200,)
     return session.request(tried, "GET", path, scope=pull(repository), expect=expect, headers=headers)
+
+
+def list_referrers(session: Session, repository: str, digest: str) -> list[Descriptor] | None:
+    """Return what refers to a manifest, or nothing from a registry without this list, as Distribution is one."""
+    tried = f"list what belongs to {_name(repository, digest)}"
+    path = f"/v2/{check_repository(repository)}/referrers/{check_digest(digest)}"
+    found: dict[str, Descriptor] = {}
+    try:
+        for page in session.pages(tried, path, pull(repository)):
+            for one in _object(page, tried, path).get("manifests") or []:
+                found[one["digest"]] = Descriptor(str(one["mediaType"]), check_digest(one["digest"]), int(one["size"]))
+    except HttpError as exc:
+        if exc.status not in _NO_REFERRERS:
+            raise
+        return None
+    except (KeyError, TypeError, AttributeError, ValueError) as exc:
+        raise _not_understood(tried, path) from exc
+    return [found[one] for one in sorted(found)]
 
 
 def list_repositories(session: Session) -> list[str]:

@@ -25,10 +25,68 @@ _FOREIGN = re.compile(r"\.foreign\.|\.nondistributable\.")
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"(?=.{{1,255}}\Z){_COMPONENT}(?:/{_COMPONENT})*")
+_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 # Scheme, host and port of a URL; everything of what is none.
 _BEGINNING = re.compile(r"(?:[a-z]+://)?[^/?#]*", re.IGNORECASE)
+
+
+# Names under which Docker Hub is known; images of it are called after the first.
+_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+
+
+class ImageName(t.NamedTuple):
+    """An image as clients name it, spelled out: `host` with a port if there is one, `tag` and `digest` may be empty."""
+
+    host: str
+    repository: str
+    tag: str
+    digest: str
+
+    @property
+    def full(self) -> str:
+        """The name with its tag, or with its digest when it has no tag."""
+        return f"{self.host}/{self.repository}" + (f":{self.tag}" if self.tag else f"@{self.digest}")
+
+    @property
+    def carried(self) -> str:
+        """The repository in a registry that holds images of other hosts: the host is its first part."""
+        # A colon, before the port, cannot be part of a repository's name.
+        return f"{self.host.replace(':', '_')}/{self.repository}"
+
+
+def parse_image(name: str) -> ImageName:
+    """Return the parts of an image's name; Docker's short forms are spelled out, and `latest` is the default tag.
+
+    Raises:
+        BadNameError: when a part is not well formed.
+    """
+    rest, at, digest = name.partition("@")
+    first, slash, below = rest.partition("/")
+    if not slash or not ("." in first or ":" in first or first == "localhost"):
+        first, below = _HUB[0], rest
+    host = first.lower()
+    repository, _colon, tag = below.partition(":")
+    if host in _HUB:
+        host = _HUB[0]
+        repository = repository if "/" in repository else f"library/{repository}"
+    if not _HOST.fullmatch(host):
+        raise BadNameError(
+            "use the image name",
+            where=ascii(name),
+            got=f"{host!a} is no host, or host and port",
+            remedy="Write it as host/repository:tag or host/repository@sha256:...",
+        )
+    if below.endswith(":") or name.endswith("@"):
+        # What is empty after its mark would else go unnoticed.
+        check_reference("")
+    if at:
+        check_digest(digest)
+    if tag:
+        check_reference(tag)
+    return ImageName(host, check_repository(repository), tag or ("" if at else "latest"), digest)
 
 
 def is_foreign(media_type: str) -> bool:

@@ -15,6 +15,7 @@ from ansible_collections.homeport.registry.plugins.module_utils import _registry
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_upload as upload
 from ansible_collections.homeport.registry.plugins.module_utils._registry_auth import Challenge
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
+    BadNameError,
     DigestError,
     HttpError,
     NotFoundError,
@@ -263,3 +264,36 @@ def test_an_error_says_what_was_tried_and_where(server, session):
         client.list_tags(session, "team/app")
     assert caught.value.tried == "list the tags of team/app"
     assert caught.value.where == f"GET {server.url}/v2/team/app/tags/list"
+
+
+def referrers(*digests: str) -> bytes:
+    return json.dumps({"manifests": [{"mediaType": "x", "digest": digest, "size": 1} for digest in digests]}).encode()
+
+
+def test_what_refers_to_a_manifest_is_listed_over_all_pages(server, session):
+    path = f"/v2/a/referrers/{DIGEST}"
+    server.replies(Reply(200, referrers(DIGEST), {"Link": f'<{path}?n=2>; rel="next"'}), Reply(200, referrers(OTHER)))
+    assert [one.digest for one in client.list_referrers(session, "a", DIGEST) or []] == [OTHER, DIGEST]
+    assert server.seen() == [f"GET {path}", f"GET {path}?n=2"]
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 501])
+def test_a_registry_without_the_list_is_not_one_with_an_empty_list(server, session, status):
+    server.replies(Reply(status))
+    assert client.list_referrers(session, "a", DIGEST) is None
+    server.replies(Reply(200, b'{"manifests": []}'))
+    assert client.list_referrers(session, "a", DIGEST) == []
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_a_list_that_is_refused_is_an_error(server, session, status):
+    server.replies(Reply(status))
+    with pytest.raises(HttpError, match="list what belongs to a@sha256"):
+        client.list_referrers(session, "a", DIGEST)
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"manifests": [{}]}', b'{"manifests": [{"mediaType": "x", "digest": "y"}]}'])
+def test_a_list_that_is_none_is_an_error(server, session, body):
+    server.replies(Reply(200, body))
+    with pytest.raises((ProtocolError, BadNameError)):
+        client.list_referrers(session, "a", DIGEST)
