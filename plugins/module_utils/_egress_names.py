@@ -6,14 +6,23 @@
 
 from __future__ import annotations
 
-import ipaddress
 import struct
 import typing as t
 
 A, AAAA = 1, 28
 TYPES = {1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 65: "HTTPS"}
-if t.TYPE_CHECKING:
-    Address: t.TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
+
+
+class Address(t.Protocol):
+    """An address of either version, as ipaddress has them."""
+
+    @property
+    def version(self) -> int:
+        """4 or 6."""
+
+    @property
+    def packed(self) -> bytes:
+        """Its bytes."""
 
 
 class Question(t.NamedTuple):

@@ -105,7 +105,7 @@ def _ready(runtime: Runtime) -> str:
             r'"status": true,\s*"type": "RuntimeReady"|"type": "RuntimeReady",\s*"status": true', done.output
         )
         return "" if ready else "RuntimeReady is false"
-    ctr = _ctr(runtime)
+    ctr = ctr_of(runtime)
     if not ctr:
         return ""
     done = process.run([*ctr, "plugins", "ls"], timeout=20)
@@ -192,7 +192,7 @@ def _pull(runtime: Runtime, image: str, login: Login | None, timeout: float, pla
         env = {"CRICTL_CREDS": f"{login.username}:{login.password}"} if login else {}
         limit = f"--timeout={timeout:g}s"
         return "crictl", process.run([crictl, limit, *_endpoints(runtime), "pull", image], timeout=timeout + 5, env=env)
-    ctr = _ctr(runtime)
+    ctr = ctr_of(runtime)
     if not ctr or login:
         raise NodeError(
             "prove the trust by a pull",
@@ -215,7 +215,8 @@ def _endpoints(runtime: Runtime) -> list[str]:
     return [f"--runtime-endpoint={url}", f"--image-endpoint={url}"]
 
 
-def _ctr(runtime: Runtime) -> list[str]:
+def ctr_of(runtime: Runtime) -> list[str]:
+    """Return the beginning of every ctr command for a runtime; nothing where it is not containerd or ctr is missing."""
     if runtime.kind not in CONTAINERD_KINDS:
         return []
     beside = os.path.join(os.path.dirname(runtime.program), "ctr")

@@ -185,12 +185,16 @@ class Machine:
     def attempt(self, *, check: bool, **options: t.Any) -> Result:
         """Run the module in the machine and return what it says."""
         given = {"runtime_endpoint": self.endpoint, "record": str(self.record), "timeout": 5, **options}
-        arguments = {**given, "_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": "/tmp"}
+        return self.run_module("node_trust", check=check, **given)
+
+    def run_module(self, name: str, *, check: bool = False, **options: t.Any) -> Result:
+        """Run any module of the collection in the machine and return what it says."""
+        arguments = {**options, "_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": "/tmp"}
         path = os.environ["PATH"]
         if self.programs.crictl:
             path = f"{Path(self.programs.crictl).parent}:{path}"
         env = {**os.environ, "PATH": path, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        done = self.inside(sys.executable, str(RUNNER), "node_trust", input=json.dumps(arguments), env=env)
+        done = self.inside(sys.executable, str(RUNNER), name, input=json.dumps(arguments), env=env)
         assert done.stdout, done.stderr
         result: Result = json.loads(done.stdout)
         return result
