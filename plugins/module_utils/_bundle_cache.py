@@ -55,8 +55,9 @@ class Cache:
                     hasher.update(piece)
             if hasher.digest == digest:
                 return True
-        with contextlib.suppress(OSError):
-            os.unlink(self.path(digest))
+        if self.writable:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path(digest))
         return False
 
     def read(self, digest: str) -> bytes | None:

@@ -70,6 +70,12 @@ class TrustedKey:
     comment: str
 
     @property
+    def line(self) -> str:
+        """The key as a line of a .pub file."""
+        kind = _Parts(self.blob).text()
+        return " ".join(part for part in (kind, base64.b64encode(self.blob).decode(), self.comment) if part)
+
+    @property
     def fingerprint(self) -> str:
         """The key's fingerprint as `ssh-keygen -l` shows it."""
         return fingerprint(self.blob)

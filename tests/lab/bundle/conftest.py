@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 from ansible_collections.homeport.registry.plugins.module_utils._registry_transport import Transport
-from ansible_collections.homeport.registry.plugins.modules import bundle_lock
+from ansible_collections.homeport.registry.plugins.modules import bundle_build, bundle_lock
 from tests.lab.modules.distribution import Distribution
 from tools.paths import ROOT
 
@@ -97,3 +97,35 @@ def key(tmp_path) -> Path:
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "builder", "-f", str(path)]
     subprocess.run(command, check=True)
     return path
+
+
+@pytest.fixture
+def dest(tmp_path) -> Path:
+    """A folder for bundles."""
+    folder = tmp_path / "bundles"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def build(run_module, workplace, sources, tmp_path, key, dest):
+    """Return a function that builds what is locked."""
+
+    def build(check=False, **options):
+        return run_module(
+            bundle_build,
+            check=check,
+            **(
+                {
+                    "lock": str(workplace / "bundle.lock.json"),
+                    "cache": str(tmp_path / "cache"),
+                    "dest": str(dest),
+                    "key": str(key),
+                    "sources": sources,
+                    "timeout": 20.0,
+                }
+                | options
+            ),
+        )
+
+    return build
