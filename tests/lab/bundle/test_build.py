@@ -144,8 +144,8 @@ def test_ssh_keygen_verifies_the_signature(locked, build, dest, key, tmp_path):
 
 
 def test_skopeo_reads_the_layout(lock, stock, build, dest, tmp_path):
-    program = ROOT / ".lab/bin/skopeo"
-    assert program.exists(), "make lab installs skopeo"
+    program = str(ROOT / ".lab/bin/skopeo")
+    assert Path(program).exists(), "make lab installs skopeo"
     index, _children = stock.multi("library/nginx", "1.27")
     lock("nginx:1.27")
     build()

@@ -25,7 +25,9 @@ def content(name: str, size: int) -> bytes:
 
 def bundle(images: dict[str, list[int]], shared: int = 0, bootstrap: str = "") -> fmt.Bundle:
     """Return a bundle of images with layers of these sizes, in bytes, and one that all of them share."""
-    manifests, blobs, made = {}, {}, []
+    manifests: dict[str, fmt.ManifestEntry] = {}
+    blobs: dict[str, fmt.Blob] = {}
+    made: list[fmt.Image] = []
     for name, sizes in images.items():
         layers = [digest_of(content(f"{name}{number}", size)) for number, size in enumerate(sizes)]
         blobs |= {digest: fmt.Blob(size, 1) for digest, size in zip(layers, sizes)}
@@ -116,7 +118,7 @@ def test_a_header_is_read_as_it_was_meant(name, size):
     assert len(made) % 512 == 0
     assert writing.member_cost(name, size) == len(made) + -(-size // 512) * 512
     with tarfile.open(fileobj=io.BytesIO(made + b"\0" * 1024)) as archive:
-        member = archive.firstmember
+        member = vars(archive)["firstmember"]
     assert (member.name, member.size, member.mtime, member.uid) == (name, size, 0, 0)
 
 
