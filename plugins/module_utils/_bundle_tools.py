@@ -11,6 +11,8 @@ import sys
 import tempfile
 import typing as t
 
+from ansible.module_utils.common.text.formatters import human_to_bytes
+
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_errors import BundleError
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_files import Tools
 
@@ -72,6 +74,22 @@ def read_file(path: str) -> bytes:
     if content is None:
         raise BundleError("read the file", where=path, got="it does not exist", remedy="Check the path.")
     return content
+
+
+def bytes_of(text: str | None) -> int | None:
+    """Return the bytes that a size such as `25G` stands for.
+
+    Raises:
+        BundleError: when it is none.
+    """
+    if text is None:
+        return None
+    try:
+        return int(human_to_bytes(text))
+    except ValueError as exc:
+        raise BundleError(
+            "use volume_size", where=text, got="it is no size", remedy="Write bytes, or a number with K, M, G or T."
+        ) from exc
 
 
 def write_atomically(module: t.Any, path: str, content: bytes) -> None:

@@ -181,32 +181,19 @@ removed:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.text.formatters import human_to_bytes
 
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_build import Build, Key, absent_of
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_cache import Cache
-from ansible_collections.homeport.registry.plugins.module_utils._bundle_errors import BundleError
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_known import read_known
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_lock import parse_lock
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_sources import Sources, sources_spec
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_tools import (
     building_spec,
+    bytes_of,
     read_file,
     tools_from,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
-
-
-def bytes_of(text: str | None) -> int | None:
-    """Return the bytes that a size such as `25G` stands for."""
-    if text is None:
-        return None
-    try:
-        return int(human_to_bytes(text))
-    except ValueError as exc:
-        raise BundleError(
-            "use volume_size", where=text, got="it is no size", remedy="Write bytes, or a number with K, M, G or T."
-        ) from exc
 
 
 def plan(module: AnsibleModule) -> Build:

@@ -76,6 +76,9 @@ attributes:
       - A second run changes nothing as long as no tag and no package moves.
   safe_file_operations:
     support: full
+seealso:
+  - module: homeport.registry.bundle_build
+  - module: homeport.registry.bundle_info
 """
 
 EXAMPLES = r"""

@@ -18,10 +18,9 @@ from ansible_collections.homeport.registry.plugins.module_utils import _bundle_f
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_check import check_content, open_bundle
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_lock import parse_lock
 from ansible_collections.homeport.registry.plugins.module_utils._registry_client import get_manifest
-from ansible_collections.homeport.registry.plugins.modules import inventory_info
+from ansible_collections.homeport.registry.plugins.modules import bundle_info, inventory_info
 from tests.lab.bundle.shelves import collection
 from tests.lab.inventory.images import Store
-from tools.paths import ROOT
 
 PLATFORMS = ["linux/amd64", "linux/arm64"]
 
@@ -144,8 +143,8 @@ def test_ssh_keygen_verifies_the_signature(locked, build, dest, key, tmp_path):
 
 
 def test_skopeo_reads_the_layout(lock, stock, build, dest, tmp_path):
-    program = str(ROOT / ".lab/bin/skopeo")
-    assert Path(program).exists(), "make lab installs skopeo"
+    program = shutil.which("skopeo")
+    assert program, "make lab installs skopeo"
     index, _children = stock.multi("library/nginx", "1.27")
     lock("nginx:1.27")
     build()
@@ -328,3 +327,12 @@ def test_what_cannot_be_used_is_named(locked, build, dest, options, words):
     assert result["failed"]
     assert words in result["msg"]
     assert not list(dest.iterdir())
+
+
+def test_what_is_foreseen_is_what_is_built(locked, build, run_module, workplace):
+    foreseen = run_module(bundle_info, lock=str(workplace / "bundle.lock.json"), volume_size="60K")
+    built = build(volume_size="60K")
+    assert [volume["bytes"] for volume in foreseen["volumes"]] == [volume["bytes"] for volume in built["volumes"]]
+    there = run_module(bundle_info, bundle=built["volumes"][0]["file"])
+    assert there["images"] == foreseen["images"]
+    assert there["totals"] == foreseen["totals"]
