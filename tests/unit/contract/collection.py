@@ -96,7 +96,8 @@ def wrong_arguments(options: Mapping[str, t.Any], given: t.Any, where: str = "")
     known = _with_aliases(options)
     faults = [f"{where}{key} is no option" for key in given if key not in known]
     for name, option in options.items():
-        names = {name, *option.get("aliases", [])}
+        # The options may already be there under their aliases.
+        names = {other for other, body in known.items() if body is option}
         if option.get("required") and not names & set(given):
             faults.append(f"{where}{name} is required")
     for key, value in given.items():

@@ -58,7 +58,9 @@ def test_no_file_is_too_long_to_read() -> None:
     assert not {name: lines for name in sources if (lines := text_of(name).count("\n")) > LINE_LIMIT}
 
 
-@pytest.mark.parametrize("folder", ["plugins", "roles", "playbooks", "meta", "inventories/example"])
+@pytest.mark.parametrize(
+    "folder", ["plugins", "roles", "playbooks", "meta", "inventories/example", "inventories/controller"]
+)
 def test_every_file_of_the_collection_is_packaged(folder: str) -> None:
     packaged = {entry["name"] for entry in json.loads((installed() / "FILES.json").read_text("utf-8"))["files"]}
     assert {name for name in FILES if name.startswith(f"{folder}/")} <= packaged

@@ -10,6 +10,9 @@ from pathlib import Path
 from tests.unit.contract.collection import installed, load, roles, spec_options
 from tools import role_readme
 
+# A role that makes nothing has nothing to remove.
+LOOKS_ONLY = {"registry_verify"}
+
 
 def test_there_are_roles() -> None:
     assert roles()
@@ -49,6 +52,8 @@ def test_no_two_roles_own_a_variable() -> None:
 
 
 def test_every_public_role_removes_too(role: Path) -> None:
+    if role.name in LOOKS_ONLY:
+        return
     state = spec_options(role).get(f"{role.name}_state", {})
     assert state.get("choices") == ["present", "absent"]
 
