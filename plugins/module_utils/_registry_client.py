@@ -136,13 +136,15 @@ def head_manifest(session: Session, repository: str, reference: str) -> Descript
     return Descriptor(media_type, digest, int(size))
 
 
-def put_manifest(session: Session, repository: str, reference: str, body: bytes, media_type: str) -> str:
-    """Store a manifest under a tag or its digest and return its digest."""
+def put_manifest(
+    session: Session, repository: str, reference: str, body: bytes, media_type: str, *, attempts: int | None = None
+) -> str:
+    """Store a manifest under a tag or its digest and return its digest; `attempts` as in `Transport.request`."""
     tried = f"store the manifest {_name(repository, reference)}"
     path = f"/v2/{check_repository(repository)}/manifests/{check_reference(reference)}"
     headers = {"Content-Type": media_type}
     with session.request(
-        tried, "PUT", path, scope=push(repository), expect=(201,), headers=headers, body=body
+        tried, "PUT", path, scope=push(repository), expect=(201,), headers=headers, body=body, attempts=attempts
     ) as response:
         stored = response.headers.get("Docker-Content-Digest") or ""
         digest = digest_of(body, stored if is_digest(stored) else "sha256:")

@@ -52,6 +52,8 @@ class HttpError(RegistryError):
         super().__init__(tried, where=where, got=got, remedy=remedy)
         self.status = status
         self.codes = tuple(codes)
+        # Seconds after which the server wants to be asked again, if it says so.
+        self.retry_after = 0.0
 
 
 class UnauthorizedError(HttpError):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 from collections.abc import Collection, Iterator, Mapping
 from urllib.parse import urljoin
@@ -21,6 +22,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_http i
     Body,
     Response,
     refuse_downgrade,
+    retry_after,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import check_base_url, origin_of
 from ansible_collections.homeport.registry.plugins.module_utils._registry_transport import Transport
@@ -56,6 +58,7 @@ class Session:
         headers: Mapping[str, str] | None = None,
         body: bytes | Body | None = None,
         repeatable: bool = True,
+        attempts: int | None = None,
     ) -> Response:
         """Send a request, log in when the registry asks for it, and return the answer if its status is expected.
 
@@ -67,7 +70,7 @@ class Session:
             expect: statuses that are returned; every other raises.
             headers: sent with the request.
             body: what to send.
-            repeatable: see `Transport.request`.
+            repeatable, attempts: see `Transport.request`.
 
         Raises:
             HttpError: for an unexpected status, the class tells which.
@@ -80,7 +83,9 @@ class Session:
         while True:
             sent = dict(headers or {}) | ({"Authorization": authorization} if authorization else {})
             try:
-                response = self.transport.request(method, target, headers=sent, body=body, repeatable=repeatable)
+                response = self.transport.request(
+                    method, target, headers=sent, body=body, repeatable=repeatable, attempts=attempts
+                )
             except UnreachableError as exc:
                 raise type(exc)(tried, where=exc.where, got=exc.got, remedy=exc.remedy) from exc
             if response.status in expect:
@@ -93,7 +98,7 @@ class Session:
                 if better and better != authorization:
                     authorization = better
                     continue
-            raise http_error(
+            error = http_error(
                 tried,
                 method=response.method,
                 url=response.url,
@@ -102,6 +107,8 @@ class Session:
                 credentials=bool(authorization),
                 retry_after=response.headers.get("Retry-After"),
             )
+            error.retry_after = retry_after(response.headers.get("Retry-After"), time.time())
+            raise error
 
     def resolve(self, tried: str, response: Response, location: str | None) -> str:
         """Return the absolute URL of a Location or Link of an answer.

@@ -48,6 +48,8 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_wire i
 
 MAX_REDIRECTS = 5
 _BUSY = frozenset((429, 503))
+# Seconds between questions to a busy server that does not say when to come back.
+_BREATH = 1.0
 _GATEWAY = frozenset((502, 504))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
@@ -62,6 +64,7 @@ class Transport:
         timeout: float = 30.0,
         attempts: int = 4,
         patience: float = 60.0,
+        busy: float = 0.0,
         read_only: bool = False,
         observer: Callable[[Exchange], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -73,6 +76,8 @@ class Transport:
             timeout: seconds to wait for a connection and for each piece of an answer.
             attempts: how often a request is tried at most, 1 for no retries.
             patience: seconds that one request may spend waiting between its attempts.
+            busy: seconds that one request may wait beside these for a server that asks to come back later (429, 503),
+                such as one whose store is being worked on.
             read_only: refuse every method but GET and HEAD.
             observer: called after every exchange, from the thread that made it.
             sleep: waits some seconds; for tests.
@@ -81,6 +86,7 @@ class Transport:
         self.context = context or make_context()
         self._attempts = attempts
         self._patience = patience
+        self.busy = busy
         self._read_only = read_only
         self._observer = observer
         self.sleep = sleep
@@ -103,6 +109,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: bytes | Body | None = None,
         repeatable: bool = True,
+        attempts: int | None = None,
     ) -> Response:
         """Send a request, repeat it where that is allowed, follow redirects of reads, and return the answer.
 
@@ -112,6 +119,7 @@ class Transport:
             headers: sent with the request; `Authorization` is dropped when a redirect leads to another origin.
             body: what to send.
             repeatable: whether the request may be sent again after a connection that broke in the middle.
+            attempts: how often it is tried at most, if not as often as others; 1 also never waits for a busy server.
 
         Raises:
             UnsafeRequestError: when the transport is read-only and the method is not GET or HEAD.
@@ -125,9 +133,11 @@ class Transport:
                 remedy="Run without check mode to do this.",
             )
         attempt, waited = 0, 0.0
+        most = attempts or self._attempts
+        busy = 0.0 if attempts == 1 else self.busy
         while True:
             attempt += 1
-            last = attempt >= self._attempts
+            last = attempt >= most
             pause = random.uniform(0.5, 1.0) * 0.5 * 2 ** (attempt - 1)
             try:
                 response = self._follow(method, url, dict(headers or {}), body, repeatable)
@@ -138,9 +148,16 @@ class Transport:
                 if last or not (repeatable or refused):
                     raise
             else:
+                asked = retry_after(response.headers.get("Retry-After"), time.time()) or pause
+                if response.status in _BUSY and max(asked, _BREATH) <= busy:
+                    busy -= max(asked, _BREATH)
+                    attempt -= 1
+                    response.close()
+                    self.sleep(max(asked, _BREATH))
+                    continue
                 if last or not (response.status in _BUSY or (repeatable and response.status in _GATEWAY)):
                     return response
-                pause = retry_after(response.headers.get("Retry-After"), time.time()) or pause
+                pause = asked
                 if waited + pause > self._patience:
                     return response
                 response.close()

@@ -83,7 +83,7 @@ def _give_up(session: Session, repository: str, url: str) -> None:
             cancel_upload(session, repository, url)
         except HttpError:
             # Distribution cancels only at a URL that knows how much has arrived; version 3 gives a new one.
-            cancel_upload(session, repository, _progress(session, repository, url)[0])
+            cancel_upload(session, repository, progress(session, repository, url)[0])
 
 
 def _finish(session: Session, repository: str, digest: str, url: str, body: Body) -> None:
@@ -121,7 +121,7 @@ def _send_chunks(session: Session, repository: str, url: str, body: Body, chunk:
                 raise
             resumes += 1
             session.transport.sleep(0.2 * resumes)
-            url, offset = _progress(session, repository, url)
+            url, offset = progress(session, repository, url)
             continue
         with response:
             url = session.resolve(tried, response, response.headers.get("Location"))
@@ -137,7 +137,7 @@ def _send_chunks(session: Session, repository: str, url: str, body: Body, chunk:
     return url
 
 
-def _progress(session: Session, repository: str, url: str) -> tuple[str, int]:
+def progress(session: Session, repository: str, url: str) -> tuple[str, int]:
     """Ask an upload session where to go on: its URL and the bytes it has."""
     tried = f"ask how far an upload to {repository} is"
     with session.request(tried, "GET", url, scope=push(repository), expect=(204,)) as response:

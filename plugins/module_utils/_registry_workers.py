@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import typing as t
 from collections.abc import Callable, Iterable
 
@@ -47,3 +48,53 @@ def in_parallel(work: Callable[[Item], None], items: Iterable[Item], threads: in
         helper.join()
     if errors:
         raise errors[0]
+
+
+class Throttle:
+    """How many may work at once: halved when a server is overtaxed, one more after it has coped for a while.
+
+    Use it as a context manager around one piece of work.
+    """
+
+    # Seconds in which several errors count as one, since what is under way fails together.
+    _BREATH = 1.0
+
+    def __init__(self, most: int) -> None:
+        """Begin with as many as allowed at most."""
+        self._most = max(most, 1)
+        self._limit = self._most
+        self._working = 0
+        self._good = 0
+        self._slowed = float("-inf")
+        self._condition = threading.Condition()
+        self.least = self._most
+
+    def __enter__(self) -> None:
+        with self._condition:
+            while self._working >= self._limit:
+                self._condition.wait()
+            self._working += 1
+
+    def __exit__(self, *details: object) -> None:
+        with self._condition:
+            self._working -= 1
+            self._condition.notify()
+
+    def slower(self) -> None:
+        """Halve the number."""
+        with self._condition:
+            now = time.monotonic()
+            self._good = 0
+            if now - self._slowed >= self._BREATH:
+                self._slowed = now
+                self._limit = max(1, self._limit // 2)
+                self.least = min(self.least, self._limit)
+
+    def faster(self) -> None:
+        """Count a success; after enough of them allow one more."""
+        with self._condition:
+            self._good += 1
+            if self._limit < self._most and self._good >= 4 * self._limit:
+                self._good = 0
+                self._limit += 1
+                self._condition.notify()

@@ -27,7 +27,8 @@ options:
   parent:
     description:
       - Files of the bundle that a delta builds on, or their folder, to prove that it has what the delta leaves out.
-      - Only its signed document is read. Without it nothing is said about these contents.
+      - Only its signed document is read. Without it nothing is said about these contents;
+        M(homeport.registry.bundle_push) looks for them in the registry.
     type: list
     elements: path
     default: []
@@ -59,6 +60,8 @@ attributes:
       - There is nothing to compare.
   idempotent:
     support: full
+seealso:
+  - module: homeport.registry.bundle_push
 """
 
 EXAMPLES = r"""
