@@ -107,6 +107,11 @@ def put_list(session: Session, repository: str, tag: str, body: bytes) -> str:
     return put_manifest(session, repository, tag, json.dumps(document, sort_keys=True).encode(), OCI_INDEX)
 
 
+def listed(body: bytes) -> set[str]:
+    """Return the digests in an index."""
+    return set(_listed(body))
+
+
 def has_platforms(body: bytes) -> bool:
     """Tell whether every entry of an index says what it runs on; also of what is no index."""
     return all("platform" in one for one in _listed(body).values())
