@@ -33,6 +33,7 @@ class Proxy:
         self.uploaded = 0
         self.largest = 0
         self.refused = 0
+        self._cuts = 0
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -43,11 +44,7 @@ class Proxy:
     def busy(self, seconds: float, retry_after: int, *, reads: bool = True) -> None:
         """Answer everything that writes, and reads too unless told otherwise, with 503; uploads under way break."""
         self._busy = (time.monotonic() + seconds, retry_after, not reads)
-        with self._lock:
-            cut = list(self._open)
-        for connection in cut:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        self._cuts += 1
 
     def stop(self) -> None:
         """Stop listening and hang up."""
@@ -99,11 +96,15 @@ class Proxy:
             while stream.read(_PIECE):
                 pass
         server.sendall(head)
+        cuts = self._cuts
         for piece in _pieces(stream, size):
             if left is not None:
                 left -= len(piece)
                 if left <= 0:
                     raise ValueError("this connection dies")
+            if cuts != self._cuts:
+                # With unread data the client is told at once; after a mere shutdown it would wait for a window.
+                raise ValueError("what is behind went away")
             if self.rate:
                 with self._lock:
                     time.sleep(len(piece) / self.rate)
