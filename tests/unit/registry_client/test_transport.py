@@ -272,3 +272,21 @@ def test_an_answer_that_comes_before_the_body_was_sent_is_read(transport):
         assert (response.status, response.read()) == (413, b"large")
         transport.close()
         thread.join()
+
+
+def test_a_busy_server_is_waited_for_beside_the_attempts(server, pauses):
+    busy = Reply(503, headers={"Retry-After": "3"})
+    patient = Transport(timeout=5, attempts=2, busy=20, sleep=pauses.append)
+    server.replies(*[busy] * 5, Reply(200))
+    with patient.request("GET", f"{server.url}/v2/") as response:
+        assert response.status == 200
+    assert pauses == [3.0] * 5
+    # Its time is limited, and the attempts are there still.
+    server.replies(busy)
+    with patient.request("GET", f"{server.url}/v2/") as response:
+        assert response.status == 503
+    assert pauses[5:] == [3.0] * 7
+    with patient.request("GET", f"{server.url}/v2/", attempts=1) as response:
+        assert response.status == 503
+    assert len(pauses) == 12
+    patient.close()
