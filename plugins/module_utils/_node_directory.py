@@ -49,12 +49,24 @@ class Mirror:
         endpoint: URL of the mirror.
         ca_text: CA certificates of the mirror in PEM form, may be empty.
         fallback: whether the upstream is asked when the mirror does not have an image.
+        prefix: what stands before the names of the upstream's repositories in the mirror, may be empty.
     """
 
     upstream: str
     endpoint: str
     ca_text: str
     fallback: bool
+    prefix: str = ""
+
+    @property
+    def url(self) -> str:
+        """Return the address of its API as containerd takes it, together with `override`."""
+        return f"{self.endpoint}/v2/{self.prefix}" if self.prefix else self.endpoint
+
+    @property
+    def override(self) -> list[str]:
+        """Return what keeps containerd from putting /v2 behind the prefix."""
+        return ["override_path = true"] if self.prefix else []
 
 
 def check_name(name: str, what: str) -> str:
@@ -123,13 +135,20 @@ def mirror_files(mirror: Mirror, root: str, kind: str, version: tuple[int, ...])
     # Older versions ignore the key. It bounds the connection only, which would otherwise take 30 seconds.
     limit = ['dial_timeout = "3s"'] if version >= (2, 1) else []
     if mirror.fallback:
-        lines = [HEADER, f"server = {quote(server_of(mirror.upstream))}", "", f"[host.{quote(mirror.endpoint)}]"]
-        lines += [f"  {line}" for line in ('capabilities = ["pull", "resolve"]', *ca, *limit)]
+        lines = [HEADER, f"server = {quote(server_of(mirror.upstream))}", "", f"[host.{quote(mirror.url)}]"]
+        lines += [f"  {line}" for line in ('capabilities = ["pull", "resolve"]', *mirror.override, *ca, *limit)]
         text = "\n".join(lines) + "\n"
     else:
         # With the mirror as the server itself nothing else is ever asked.
         text = _finish(
-            [HEADER, f"server = {quote(mirror.endpoint)}", 'capabilities = ["pull", "resolve"]', *ca, *limit]
+            [
+                HEADER,
+                f"server = {quote(mirror.url)}",
+                'capabilities = ["pull", "resolve"]',
+                *mirror.override,
+                *ca,
+                *limit,
+            ]
         )
     files = {os.path.join(folder, "hosts.toml"): text}
     if mirror.ca_text:
@@ -156,15 +175,16 @@ def _other_mirror_files(mirror: Mirror, root: str, kind: str) -> dict[str, str]:
     name = mirror.endpoint.partition("//")[2]
     files = {os.path.join(root, name, "ca.crt"): mirror.ca_text} if mirror.ca_text else {}
     if kind == "docker":
-        if mirror.upstream != "docker.io" or not mirror.fallback:
+        if mirror.upstream != "docker.io" or not mirror.fallback or mirror.prefix:
             raise NodeError(
                 "set a mirror",
                 where=mirror.upstream,
-                got="Docker has mirrors of docker.io only, and always asks that too",
+                got="Docker has mirrors of docker.io only, without a prefix, and always asks that too",
                 remedy="Name the mirror itself in image names, or leave these nodes out.",
             )
         return files
     insecure = ["insecure = true"] if mirror.endpoint.startswith("http:") else []
+    name = f"{name}/{mirror.prefix}" if mirror.prefix else name
     if mirror.fallback:
         lines = [*_registry(mirror.upstream, mirror.upstream), "", "[[registry.mirror]]", f"location = {quote(name)}"]
     else:

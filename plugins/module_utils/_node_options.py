@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils._node_containerd import as_text
@@ -23,6 +24,7 @@ _STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 _TEXTS = {"type": "list", "elements": "str", "default": []}
 _TEXT = {"type": "str", "default": ""}
 _NO = {"type": "bool", "default": False}
+_PREFIX = re.compile(r"[a-z0-9]+(?:[._/-]{1,2}[a-z0-9]+)*")
 
 SPEC: dict[str, t.Any] = {
     "registries": {
@@ -50,6 +52,7 @@ SPEC: dict[str, t.Any] = {
         "options": {
             "upstream": {"type": "str", "required": True},
             "name": {"type": "str", "required": True},
+            "prefix": _TEXT,
             "ca_certificates": _TEXTS,
             "address": _TEXT,
             "image": _TEXT,
@@ -105,12 +108,15 @@ def wishes_from(params: t.Mapping[str, t.Any]) -> list[Wish]:
         name = check_name(one["name"], "the name of a mirror")
         if one["image"] and not one["image"].startswith(f"{upstream}/"):
             raise _bad(upstream, f"the image {one['image']} is of another registry", f"Begin it with {upstream}/.")
+        if one["prefix"] and not _PREFIX.fullmatch(one["prefix"]):
+            raise _bad(upstream, f"the prefix {one['prefix']} is no path in a registry", "Write it as in team/proxy.")
         wishes.append(
             Wish(
                 name,
                 one["state"] == "present",
                 _authorities(one, name),
                 mirror_of=upstream,
+                prefix=one["prefix"],
                 fallback=one["fallback"],
                 address=_address(one["address"], name),
                 plain_http=one["plain_http"],

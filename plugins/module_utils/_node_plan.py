@@ -35,13 +35,14 @@ SOON = 30
 class Wish:
     """A registry or a mirror that a node shall know, or forget.
 
-    `mirror_of` is the upstream whose images the registry `name` serves, empty for an ordinary registry.
+    `mirror_of` is the upstream whose images the registry `name` serves below `prefix`, empty for an ordinary registry.
     """
 
     name: str
     present: bool
     authorities: list[pem.Authority]
     mirror_of: str = ""
+    prefix: str = ""
     fallback: bool = True
     aliases: tuple[str, ...] = ()
     address: str = ""
@@ -77,7 +78,7 @@ class Wish:
             return {folder: {} for folder in self.folders}
         if self.mirror_of:
             scheme = "http" if self.plain_http else "https"
-            mirror = directory.Mirror(self.mirror_of, f"{scheme}://{self.name}", self.ca_text, self.fallback)
+            mirror = directory.Mirror(self.mirror_of, f"{scheme}://{self.name}", self.ca_text, self.fallback, self.prefix)
             return {self.mirror_of: {**directory.mirror_files(mirror, root, runtime.kind, runtime.version)}}
         found: dict[str, dict[str, str | None]] = {}
         for folder in self.folders:

@@ -95,6 +95,12 @@ options:
         description: Host and port of the mirror.
         type: str
         required: true
+      prefix:
+        description:
+          - What stands before the names of the upstream's repositories in the mirror, such as C(docker.io) in a registry that keeps
+            the images of several. Docker's own mirrors have none.
+        type: str
+        default: ""
       ca_certificates:
         description: As for registries.
         type: list

@@ -69,6 +69,8 @@ def _talos(wishes: Wishes) -> dict[str, str]:
             names = [wish.mirror_of] if wish.mirror_of else list(wish.folders)
             for name in names:
                 about: dict[str, t.Any] = {"endpoints": [{"url": _url(wish)}]}
+                if wish.prefix:
+                    about["endpoints"] = [{"url": f"{_url(wish)}/v2/{wish.prefix}", "overridePath": True}]
                 if not wish.fallback or not wish.mirror_of:
                     about["skipFallback"] = True
                 documents.append({**head, "kind": "RegistryMirrorConfig", "name": name, **about})
@@ -101,7 +103,7 @@ def _openshift(wishes: Wishes) -> dict[str, str]:
     mirrors = [
         {
             "source": wish.mirror_of,
-            "mirrors": [wish.name],
+            "mirrors": [f"{wish.name}/{wish.prefix}" if wish.prefix else wish.name],
             "mirrorSourcePolicy": "AllowContactingSource" if wish.fallback else "NeverContactSource",
         }
         for wish in _mirrors(wishes)
@@ -128,7 +130,7 @@ def _files(wishes: Wishes, root: str) -> list[dict[str, str]]:
     for wish in wishes:
         for folder in wish.folders:
             if wish.mirror_of:
-                mirror = directory.Mirror(folder, _url(wish), wish.ca_text, wish.fallback)
+                mirror = directory.Mirror(folder, _url(wish), wish.ca_text, wish.fallback, wish.prefix)
                 found.update(directory.mirror_files(mirror, root, "containerd", _OLDEST))
             else:
                 trust = directory.Trust(folder, wish.ca_text, wish.plain_http, wish.insecure)
@@ -178,6 +180,8 @@ def _bottlerocket(wishes: Wishes) -> dict[str, str]:
     for wish in _mirrors(wishes):
         if not wish.fallback:
             raise _impossible("bottlerocket", wish.mirror_of, "always asks the upstream when a mirror fails")
+        if wish.prefix:
+            raise _impossible("bottlerocket", wish.mirror_of, "has mirrors without a prefix only")
         lines += ["", "[[settings.container-registry.mirrors]]", f"registry = {quote(wish.mirror_of)}"]
         lines.append(f"endpoint = [{quote(_url(wish))}]")
     return {"bottlerocket.toml": "\n".join(lines).lstrip("\n") + "\n"}
@@ -206,6 +210,8 @@ def _gke(wishes: Wishes, secret: str) -> dict[str, str]:
     document: dict[str, t.Any] = {"privateRegistryAccessConfig": {"enabled": True, **access}} if trusted else {}
     hosts = []
     for wish in _mirrors(wishes):
+        if wish.prefix:
+            raise _impossible("gke", wish.mirror_of, "was not tried with the prefix of a mirror")
         server = directory.server_of(wish.mirror_of) if wish.fallback else _url(wish)
         host: dict[str, t.Any] = {
             "host": _url(wish),

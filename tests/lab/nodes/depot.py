@@ -44,7 +44,7 @@ class Depot:
         """Return the entry for the module."""
         return {"name": self.name, "ca_certificates": [self.ca], **more}
 
-    def push(self) -> None:
+    def push(self, repository: str = REPOSITORY) -> None:
         """Push an image."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
@@ -59,8 +59,8 @@ class Depot:
                 if digest == layout.digest:
                     manifest = body
                 else:
-                    upload.push_blob(session, REPOSITORY, digest, upload.bytes_body(body))
-        client.put_manifest(session, REPOSITORY, "1", manifest, layout.media_type)
+                    upload.push_blob(session, repository, digest, upload.bytes_body(body))
+        client.put_manifest(session, repository, "1", manifest, layout.media_type)
         session.transport.close()
 
     def show(self, pair: Pair) -> None:

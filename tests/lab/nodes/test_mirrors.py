@@ -60,6 +60,23 @@ def test_the_upstream_is_asked_for_what_the_mirror_has_not_got_only_if_wanted(ma
     assert "lookup upstream.test" in said or machine.programs.version >= (2,)
 
 
+@pytest.mark.parametrize("fallback", [True, False])
+def test_a_registry_may_hold_the_images_of_several_below_their_names(machine, depot, mirror, fallback):
+    depot.push(f"{UPSTREAM}/team/deep/app")
+    image = f"{UPSTREAM}/team/deep/app:1"
+    wish = mirror(prefix=UPSTREAM, image=image, fallback=fallback)
+    assert machine.run(mirrors=[wish])["registries"][0]["proof"]["how"] == "pulled"
+    assert machine.run(mirrors=[wish])["changed"] is False
+    # Without the prefix this would be the image that is there as well.
+    assert machine.pull(IMAGE)
+    assert machine.pull(f"{UPSTREAM}/{image}")
+
+
+def test_a_prefix_that_is_no_path_is_refused(machine, mirror):
+    for prefix in ("/docker.io", "a//b?", "../x", "UPPER"):
+        assert "is no path in a registry" in machine.refuse(mirrors=[mirror(prefix=prefix)])["msg"]
+
+
 def test_a_mirror_with_a_wrong_ca_is_refused(machine, depot, mirror):
     failed = machine.refuse(mirrors=[mirror(ca_certificates=[])])
     assert failed["tried"] == "trust the registry from this node"

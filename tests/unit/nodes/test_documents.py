@@ -172,3 +172,14 @@ def test_wrong_input_is_refused_as_on_nodes(documents, registries, saying):
 def test_what_is_absent_is_not_written(documents):
     with pytest.raises(AnsibleFilterError, match="nothing to write"):
         documents("talos", [], [{"name": NAME, "state": "absent"}])
+
+
+def test_the_prefix_of_a_mirror_is_in_every_document_that_can_have_one(documents):
+    mirrors = [{"upstream": "docker.io", "name": "cache.example.com", "prefix": "docker.io", "fallback": False}]
+    found = documents("talos", mirrors)
+    assert "url: https://cache.example.com/v2/docker.io" in found
+    assert "overridePath: true" in found
+    assert "- cache.example.com/docker.io" in documents("openshift", mirrors)
+    for platform in ("bottlerocket", "gke"):
+        with pytest.raises(AnsibleFilterError, match="prefix"):
+            documents(platform, [{**mirrors[0], "fallback": True}], gke_ca="projects/p/secrets/s/versions/1")

@@ -111,6 +111,21 @@ def test_a_mirror_without_fallback_is_the_server_itself():
     assert ("host",) in settings.tables
 
 
+@pytest.mark.parametrize("fallback", [True, False])
+def test_a_mirror_may_keep_the_images_below_a_prefix(fallback):
+    files = directory.mirror_files(mirror(fallback=fallback, prefix="docker.io"), "/certs.d", "containerd", (2, 0, 0))
+    settings = Document(files["/certs.d/docker.io/hosts.toml"], "x")
+    place = settings.get("host", "https://cache.test/v2/docker.io") if fallback else settings.get()
+    assert place["override_path"] is True
+    if not fallback:
+        assert place["server"] == "https://cache.test/v2/docker.io"
+    podman = directory.mirror_files(mirror(fallback=fallback, prefix="docker.io"), "/etc/containers/certs.d", "crio", ())
+    assert podman["/etc/containers/certs.d/cache.test/ca.crt"] == "PEM"
+    assert 'location = "cache.test/docker.io"' in podman["/etc/containers/registries.conf.d/90-homeport-docker.io.conf"]
+    with pytest.raises(NodeError, match="without a prefix"):
+        directory.mirror_files(mirror(prefix="docker.io"), "/etc/docker/certs.d", "docker", ())
+
+
 @pytest.mark.parametrize("kind", ["podman", "crio"])
 @pytest.mark.parametrize(("fallback", "location"), [(True, "docker.io"), (False, "cache.test")])
 def test_a_mirror_for_runtimes_with_registries_conf(kind, fallback, location):

@@ -29,6 +29,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "one_pod": ({"registry_storage_access_mode": "ReadWriteOncePod"}, "registry_storage", "Use ReadWriteOnce"),
     "size": ({"registry_storage_size": "lots"}, "registry_storage", "registry_storage_size (lots) is not a Kubernetes"),
+    "platform": (
+        {"registry_server_index_platforms": ["amd64"]},
+        "registry_server",
+        "registry_server_index_platforms (amd64) are platforms as in linux/amd64",
+    ),
     "nobody": ({"registry_auth_users": []}, "registry_auth", "needs at least one account"),
     "twice": ({"registry_auth_users": ACCOUNTS * 2}, "registry_auth", "has a name twice (ci, ci)"),
     "cost": ({"registry_auth_bcrypt_cost": 31}, "registry_auth", "registry_auth_bcrypt_cost (31) goes from 4 to 17"),
