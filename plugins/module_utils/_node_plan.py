@@ -78,7 +78,9 @@ class Wish:
             return {folder: {} for folder in self.folders}
         if self.mirror_of:
             scheme = "http" if self.plain_http else "https"
-            mirror = directory.Mirror(self.mirror_of, f"{scheme}://{self.name}", self.ca_text, self.fallback, self.prefix)
+            mirror = directory.Mirror(
+                self.mirror_of, f"{scheme}://{self.name}", self.ca_text, self.fallback, self.prefix
+            )
             return {self.mirror_of: {**directory.mirror_files(mirror, root, runtime.kind, runtime.version)}}
         found: dict[str, dict[str, str | None]] = {}
         for folder in self.folders:

@@ -97,8 +97,8 @@ options:
         required: true
       prefix:
         description:
-          - What stands before the names of the upstream's repositories in the mirror, such as C(docker.io) in a registry that keeps
-            the images of several. Docker's own mirrors have none.
+          - What stands before the names of the upstream's repositories in the mirror, such as C(docker.io) in a
+            registry that keeps the images of several. Docker's own mirrors have none.
         type: str
         default: ""
       ca_certificates:

@@ -119,7 +119,9 @@ def test_a_mirror_may_keep_the_images_below_a_prefix(fallback):
     assert place["override_path"] is True
     if not fallback:
         assert place["server"] == "https://cache.test/v2/docker.io"
-    podman = directory.mirror_files(mirror(fallback=fallback, prefix="docker.io"), "/etc/containers/certs.d", "crio", ())
+    podman = directory.mirror_files(
+        mirror(fallback=fallback, prefix="docker.io"), "/etc/containers/certs.d", "crio", ()
+    )
     assert podman["/etc/containers/certs.d/cache.test/ca.crt"] == "PEM"
     assert 'location = "cache.test/docker.io"' in podman["/etc/containers/registries.conf.d/90-homeport-docker.io.conf"]
     with pytest.raises(NodeError, match="without a prefix"):
