@@ -132,7 +132,7 @@ class Controller:
             "ANSIBLE_COLLECTIONS_PATH": os.environ["HOMEPORT_TREE"],
         }
         line = ["ansible-runner", "run", str(folder), "--playbook", playbook, "--ident", "job", "--quiet"]
-        subprocess.run(line, env=env, cwd=home, capture_output=True, check=False, timeout=400)
+        subprocess.run(line, env=env, cwd=home, capture_output=True, check=False, timeout=900)
         kept = folder / "artifacts" / "job"
         paths = sorted((kept / "job_events").glob("*.json"), key=lambda path: int(path.name.partition("-")[0]))
         events = [json.loads(path.read_text("utf-8")) for path in paths]

@@ -53,7 +53,7 @@ class Runner:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=900,
         )
 
     def run(self, *options: str, **variables: t.Any) -> t.Any:
