@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.lab.modules.distribution import free_port
+
 
 @pytest.fixture
 def play(workplace, sources, tmp_path, key):
@@ -71,6 +73,10 @@ def test_from_a_wish_to_a_verified_bundle(play, stock, workplace):
     numbers, said = play("--check")
     assert numbers["changed"] == 1, said
     assert "docker.io/library/nginx:1.27: moved from sha256:" in said
+    # The tasks are hidden for their passwords, what went wrong is not.
+    numbers, said = play(registry_bundle_sources=[{"host": "docker.io", "url": f"http://127.0.0.1:{free_port()}"}])
+    assert numbers["failed"] == 1
+    assert "Could not resolve docker.io/library/nginx:1.27 (" in said.partition("Say what went wrong")[2]
     numbers, said = play(registry_bundle_state="absent")
     assert (numbers["failed"], numbers["changed"]) == (0, 1), said
     assert not volume.exists()
