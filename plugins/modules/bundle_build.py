@@ -54,8 +54,9 @@ options:
     type: path
   inventory:
     description:
-      - File with the inventory of the receiving registry, as M(homeport.registry.inventory_info) returns it. Layers
-        that the receiver has are left out. Unlike with O(parent), lost media and deleted images do no harm.
+      - File with the inventory of the receiving registry, as M(homeport.registry.bundle_inventory) writes it, or
+        M(homeport.registry.inventory_info) returns it. Layers that the receiver has are left out.
+      - Unlike with O(parent), lost media and deleted images do no harm.
     type: path
 extends_documentation_fragment:
   - homeport.registry._bundle_building
@@ -80,6 +81,7 @@ attributes:
 seealso:
   - module: homeport.registry.bundle_lock
   - module: homeport.registry.bundle_verify
+  - module: homeport.registry.bundle_push
 """
 
 EXAMPLES = r"""

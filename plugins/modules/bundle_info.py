@@ -37,7 +37,8 @@ options:
     type: path
   inventory:
     description:
-      - File with the inventory of the receiving registry, as M(homeport.registry.inventory_info) returns it.
+      - File with the inventory of the receiving registry, as M(homeport.registry.bundle_inventory) writes it, or
+        M(homeport.registry.inventory_info) returns it.
     type: path
   bandwidth:
     description:

@@ -18,7 +18,7 @@ from ansible_collections.homeport.registry.plugins.module_utils import _bundle_f
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_check import check_content, open_bundle
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_lock import parse_lock
 from ansible_collections.homeport.registry.plugins.module_utils._registry_client import get_manifest
-from ansible_collections.homeport.registry.plugins.modules import bundle_info, inventory_info
+from ansible_collections.homeport.registry.plugins.modules import bundle_info, bundle_inventory, inventory_info
 from tests.lab.bundle.shelves import collection
 from tests.lab.inventory.images import Store
 
@@ -264,6 +264,10 @@ def test_a_delta_leaves_out_what_the_receiver_has(lock, stock, build, server, ru
     result = build(inventory=str(path))
     assert result["left_out_bytes"] >= len(stock.base)
     assert result["bytes"] < len(stock.base)
+    # The same from what is made to be carried out.
+    run_module(bundle_inventory, url=server.url, timeout=20.0, dest=str(path))
+    stripped = build(inventory=str(path), check=True)
+    assert stripped["left_out_bytes"] > result["left_out_bytes"]
     path.write_text("[]")
     assert "read the inventory" in build(inventory=str(path))["msg"]
 
