@@ -98,7 +98,8 @@ class CollectBench:
     def _plain(self, root: Path) -> tuple[Sample, int]:
         config = self.folder / "plain.yml"
         config.write_text(
-            f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\n", encoding="utf-8"
+            f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\n",
+            encoding="utf-8",
         )
         before = _blobs(root)
         began = time.perf_counter()

@@ -34,6 +34,7 @@ class Runner:
         """Run the playbook and forget the requests of before."""
         self.controller.requests.clear()
         secrets = {"homeport_kubeconfig": {"__ansible_unsafe": SECRET}, "homeport_machine_key": "a-key-of-machines"}
+        secrets |= {"homeport_bundle_key": "a-key-that-signs", "homeport_bundle_public_key": "ssh-ed25519 AAAA"}
         given = {"aap_hostname": self.url, "aap_token": TOKEN, "aap_validate_certs": False, **secrets, **variables}
         env = {
             **os.environ,
@@ -99,9 +100,11 @@ def test_the_life_of_a_configuration(runner: Runner) -> None:
     assert not controller.writes
     runner.run()
     kinds = {kind: {item.get("name") for item in items.values()} for kind, items in controller.kinds.items()}
-    assert kinds["job_templates"] == {f"homeport_{name}" for name in ("site", "verify", "gc", "nodes", "remove")}
+    assert kinds["job_templates"] == {
+        f"homeport_{name}" for name in ("site", "verify", "gc", "nodes", "remove", "airgap_build")
+    }
     assert all(kinds[kind] for kind in controller.kinds)
-    assert len(controller.surveys) == 5
+    assert len(controller.surveys) == 6
     assert the_graph(controller) == {
         ("plan", "success_nodes"): ["approve"],
         ("approve", "success_nodes"): ["collect"],
