@@ -73,7 +73,7 @@ def push(
     plan = make_plan(session, opened, threads)
     _refuse_absent(session, opened, plan)
     _check_needed(opened, plan)
-    progress = Progress(progress_file, plan.sent, len(plan.images))
+    progress = Progress(None if check_mode else progress_file, plan.sent, len(plan.images))
     warnings: list[str] = []
     journal = Journal("" if check_mode else state_dir, session.base, opened.sha256)
     warnings += [journal.problem] if journal.problem else []

@@ -36,6 +36,7 @@ _OCTETS = "application/octet-stream"
 # What a proxy with a limit for bodies gets; the smallest is below the 1 MiB that nginx allows unless told otherwise.
 _CHUNKS = (64 << 20, 8 << 20, 512 << 10)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
+_OWN_FAILURES = 2
 
 
 class StalledError(UnreachableError):
@@ -232,7 +233,9 @@ class _Upload:
         self._broken = True
         if busy_until and now > busy_until:
             raise exc
-        if failures > self._limits.failures:
+        # An error of the registry's own, such as a full disk, does not pass as a network's does.
+        own = isinstance(exc, HttpError) and exc.status == 500
+        if failures > (min(_OWN_FAILURES, self._limits.failures) if own else self._limits.failures):
             raise exc
         if not busy_until and now - self._moved > self._limits.stall:
             raise StalledError(

@@ -19,13 +19,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.bench import applying, collecting, listing, pulling, table, trusting
+from tests.bench import applying, collecting, listing, pulling, pushing, table, trusting
 from tests.bench.clock import wait_until_quiet
 from tests.bench.machine import commit, hardware, versions
 from tests.bench.rivals import fetch_programs
 from tools.paths import ROOT, cache_dir
 
-PARTS = ("apply", "pull", "trust", "list", "collect")
+PARTS = ("apply", "pull", "trust", "list", "collect", "bundle")
 
 
 def say(text: str) -> None:
@@ -70,6 +70,8 @@ def measure(options: argparse.Namespace, cache: Path) -> dict[str, Any]:
             found = listing.ListBench(cache / "list", say).run(options.rounds)
         elif part == "collect":
             found = collecting.CollectBench(cache / "collect", say).run(options.rounds)
+        elif part == "bundle":
+            found = pushing.PushBench(cache / "bundle", say).run(options.rounds)
         else:
             found = pulling.PullBench(cache / "pull", programs.kubectl, say).run(options.rounds)
         results[part] = {"about": about, "results": found}

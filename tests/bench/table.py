@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench import applying, collecting, listing, pulling, trusting
+from tests.bench import applying, collecting, listing, pulling, pushing, trusting
 
 AIMS = {
     "apply": applying.aims,
@@ -17,6 +17,7 @@ AIMS = {
     "trust": trusting.aims,
     "list": listing.aims,
     "collect": collecting.aims,
+    "bundle": pushing.aims,
 }
 PHASES = ("no-op", "one change", "first run")
 
@@ -24,7 +25,14 @@ PHASES = ("no-op", "one change", "first run")
 def write(path: Path, results: Mapping[str, Any]) -> None:
     """Replace what stands between the markers of every part that has results. Raises ValueError without markers."""
     text = path.read_text(encoding="utf-8")
-    makers = {"apply": _apply, "pull": _pull, "trust": _trust, "list": _list, "collect": _collect}
+    makers = {
+        "apply": _apply,
+        "pull": _pull,
+        "trust": _trust,
+        "list": _list,
+        "collect": _collect,
+        "bundle": pushing.rows,
+    }
     for part, found in results.items():
         body = "\n".join(
             [_about(found["about"]), "", *makers[part](found["results"]), "", *_aims(AIMS[part](found["results"]))]

@@ -68,11 +68,17 @@ def server(start) -> Distribution:
 
 
 @pytest.fixture
-def session(server) -> Iterator[Session]:
-    """A session of our own, to look at what is there."""
+def connect() -> Iterator[Callable[[str], Session]]:
+    """Return a function that opens a session of our own, to look at what is there."""
     transport = Transport(timeout=30)
-    yield Session(transport, server.url, *ACCOUNT)
+    yield lambda url: Session(transport, url, *ACCOUNT)
     transport.close()
+
+
+@pytest.fixture
+def session(server, connect) -> Session:
+    """A session with the registry."""
+    return connect(server.url)
 
 
 @pytest.fixture(scope="session")

@@ -231,6 +231,32 @@ def test_a_registry_that_stays_busy(push, proxy, large):
     assert time.monotonic() - began < 60
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk with 30 MB, and a function that makes it larger."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=30m", "small", folder], check=True)
+    yield folder, lambda: subprocess.run(["mount", "-o", "remount,size=300m", folder], check=True)
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk(push, start, connect, small_disk, large):
+    folder, enlarge = small_disk
+    writer, paths = large
+    server = start(users=[ACCOUNT], store=folder / "store")
+    began = time.monotonic()
+    result = push(paths, url=server.url)
+    assert result["failed"]
+    assert "status 500" in result["msg"]
+    assert "a full volume shows like this" in result["msg"]
+    assert {one["status"] for one in result["images"]} == {"failed"}
+    assert time.monotonic() - began < 300
+    enlarge()
+    assert push(paths, url=server.url)["complete"] is True
+    is_whole(connect(server.url), writer)
+
+
 def test_an_upload_that_stalls(push, proxy, large):
     """A registry that takes bytes and never answers is given up."""
     _writer, paths = large
