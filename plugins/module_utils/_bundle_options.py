@@ -49,5 +49,5 @@ def about(opened: Opened) -> dict[str, t.Any]:
 
 def threads_for(wanted: int) -> int:
     """Return how many threads compute digests: as asked for, or one for each processor without a number."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return wanted or (len(affinity(0)) if affinity else os.cpu_count() or 1)
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return wanted or there

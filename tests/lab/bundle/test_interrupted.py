@@ -84,7 +84,8 @@ def locked(lock, stock):
 
 def test_a_download_that_breaks_goes_on_in_the_next_build(locked, build, dest, relay, through):
     relay.budget = 3 << 20
-    result = build(sources=through, patience=0, timeout=5.0)
+    # One after another, the largest first.
+    result = build(sources=through, patience=0, timeout=5.0, threads=1)
     assert result["failed"]
     assert f"pull {digest_of(LAYER)} of quay.example.com/app:1" in result["msg"]
     assert relay.url in result["where"]
