@@ -65,7 +65,7 @@ EXAMPLES = r"""
     username: nodes
     password: "{{ vault_nodes_password }}"
     dest: /media/transfer/inventory.json
-    key: /root/.ssh/site_ed25519
+    key: /etc/homeport/site_ed25519
 """
 
 RETURN = r"""
