@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Collect garbage as a transaction against the plain collector, on copies of one store.
 
-Our whole program runs on this machine with the registry program and the API server of the lab, whose namespace has a writer to
-stop. What stopping and bringing back a writer takes by itself is measured with a store of one image in the same rounds.
+Our whole program runs on this machine with the registry program and the API server of the lab, where a namespace has a
+writer to stop. What stopping and bringing back a writer takes is measured with a store of two images in the same rounds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PAUSE = 0.02
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One collection: seconds in all, seconds without pushes, seconds of the step that deletes, peak memory in bytes."""
+    """One collection: seconds in all, without pushes, and of the step that deletes; peak memory in bytes."""
 
     wall: float
     fenced: float
@@ -163,7 +163,7 @@ def _resident(session: int) -> int:
     pages = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # After the name in brackets: state, parent, group, session, ...; the 24th field of all is the resident pages.
+            # After the name in brackets come state, parent, group, session; resident pages are the 24th field of all.
             fields = stat.read_text().rpartition(")")[2].split()
         except (OSError, ValueError):
             continue

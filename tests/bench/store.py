@@ -17,8 +17,8 @@ def write_store(
 ) -> list[tuple[str, str]]:
     """Write repositories with as many tags each, all on images of their own that share a layer per repository.
 
-    With `layers`, each image has so many of its own and a config of its own instead. With `deleted`, every so many-th image
-    was deleted by its digest: its blobs are there, its tag and its revision are not.
+    With `layers`, each image has so many of its own and a config of its own instead. With `deleted`, every so many-th
+    image was deleted by its digest: its blobs are there, its tag and its revision are not.
     Returns the repository and the tag of each that is there, in the order of writing.
     """
     base = root / "docker" / "registry" / "v2"
