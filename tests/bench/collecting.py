@@ -3,7 +3,7 @@
 """Collect garbage as a transaction against the plain collector, on copies of one store.
 
 Our whole program runs on this machine with the registry program and the API server of the lab, where a namespace has a
-writer to stop. What stopping and bringing back a writer takes is measured with a store of two images in the same rounds.
+writer to stop. What stopping and bringing back a writer takes is measured with a store of two images, in turns.
 """
 
 from __future__ import annotations
