@@ -22,7 +22,7 @@ from tools.paths import ROOT
 from tools.venv import BootstrapError, ensure_program
 
 # The scenarios of molecule that "make test" runs after the default one, each named after a situation.
-SITUATIONS = ("gc", "storm", "s3", "node_port", "ingress", "gateway", "nodes", "access", "cache")
+SITUATIONS = ("gc", "storm", "s3", "node_port", "ingress", "gateway", "nodes", "access", "cache", "airgap")
 # What "make faults" runs, for hours.
 FAULTS = ("faults", "faults_s3")
 LAB = (sys.executable, "-m", "lab")

@@ -19,7 +19,9 @@ from ansible_collections.homeport.registry.plugins.module_utils import _egress_n
 from ansible_collections.homeport.registry.plugins.module_utils._egress_space import EgressError
 
 _CHUNK = 1 << 18
-_PLACE = re.compile(r"^(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})$")
+_PLACE = re.compile(
+    r"^(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})(?:=(?P<address>.+))?$"
+)
 
 
 @dataclasses.dataclass
@@ -46,7 +48,7 @@ class Place:
 
 
 def place_of(text: str) -> Place:
-    """Return a place from host:port, resolved by this machine.
+    """Return a place from host:port, resolved by this machine, or from host:port=address.
 
     Raises:
         EgressError: when it is written in another way, or the name leads nowhere.
@@ -56,10 +58,16 @@ def place_of(text: str) -> Place:
         raise EgressError(
             "read what is allowed",
             where=text,
-            got="it is not host:port",
+            got="it is not host:port or host:port=address",
             remedy="Write a name or an address with a port, such as registry.example.com:443 or [2001:db8::1]:443.",
         )
     host = (found["six"] or found["host"]).lower().rstrip(".")
+    if found["address"]:
+        try:
+            return Place(host, int(found["port"]), [ipaddress.ip_address(found["address"])])
+        except ValueError as exc:
+            remedy = "Write an IP address behind the equals sign, or leave both out."
+            raise EgressError("read what is allowed", where=text, got=str(exc), remedy=remedy) from exc
     try:
         answers = socket.getaddrinfo(host, int(found["port"]), type=socket.SOCK_STREAM)
     except OSError as exc:

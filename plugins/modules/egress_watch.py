@@ -43,8 +43,9 @@ options:
   allow:
     description:
       - Places that it may reach, each a name or address with a port, such as the registry, the API server of
-        the cluster and
-        port 22 of the nodes. This machine resolves the names.
+        the cluster and port 22 of the nodes.
+      - This machine resolves the names, unless an address is given behind an equals sign, as in
+        V(registry.example.com:443=192.0.2.10).
       - A place on C(127.0.0.1) is one of this machine.
     type: list
     elements: str

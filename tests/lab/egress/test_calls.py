@@ -115,6 +115,13 @@ def test_a_name_that_is_allowed_is_no_event(watch, site):
     assert (result["verdict"], result["stdout"]) == ("silent", "200\n"), result
 
 
+def test_a_name_may_be_given_an_address(watch, site):
+    port, _content = site
+    script = f"import urllib.request; print(urllib.request.urlopen('http://depot.test:{port}/file').status)"
+    result = watch(sys.executable, "-c", script, allow=[f"depot.test:{port}=127.0.0.1"])
+    assert (result["verdict"], result["stdout"]) == ("silent", "200\n"), result
+
+
 def test_a_watch_without_a_positive_control_proves_nothing(watch, tmp_path):
     witness = tmp_path / "witness"
     result = watch("touch", str(witness), control=["true"])

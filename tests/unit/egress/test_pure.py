@@ -180,6 +180,13 @@ def test_a_place_may_be_an_address():
     assert (place.host, place.port, place.addresses) == ("::1", 443, [ipaddress.ip_address("::1")])
 
 
+def test_a_place_may_come_with_its_address():
+    place = relay.place_of("Registry.Test:443=192.0.2.1")
+    assert (place.host, place.port, place.addresses) == ("registry.test", 443, [ipaddress.ip_address("192.0.2.1")])
+    with pytest.raises(EgressError, match="does not appear to be"):
+        relay.place_of("registry.test:443=elsewhere")
+
+
 @pytest.mark.parametrize("text", ["::1:443", "a b:1", "a.example:0", "a.example:65536", "a.example", "a.example:x"])
 def test_another_spelling_of_a_place_is_refused(text):
     with pytest.raises(EgressError, match="it is not host:port"):
