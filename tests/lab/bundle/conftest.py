@@ -71,6 +71,16 @@ def sources(server) -> list[dict]:
 
 
 @pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A folder of wheels that is all that pip knows."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+@pytest.fixture
 def lock(run_module, workplace, sources, tmp_path):
     """Return a function that locks a wish."""
 

@@ -15,16 +15,6 @@ from .shelves import collection, galaxy, wheel
 
 
 @pytest.fixture
-def index(tmp_path, monkeypatch):
-    """A folder of wheels that is all that pip knows."""
-    folder = tmp_path / "index"
-    folder.mkdir()
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    return folder
-
-
-@pytest.fixture
 def shelf(tmp_path, monkeypatch):
     """A folder of collections that is all that Galaxy has."""
     folder = tmp_path / "shelf"
