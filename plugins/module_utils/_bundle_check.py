@@ -32,7 +32,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_conten
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import Hasher, is_foreign
 from ansible_collections.homeport.registry.plugins.module_utils._registry_workers import in_parallel
 
-_METADATA = frozenset((fmt.DOCUMENT, fmt.SIGNATURE, fmt.VERIFIER, fmt.LAYOUT, fmt.INDEX))
+_METADATA = frozenset((fmt.DOCUMENT, fmt.SIGNATURE, fmt.LAYOUT, fmt.INDEX))
 _COPY = "Copy this volume again from its source and compare; if the source shows the same, build it again."
 _BUILD = "Build the bundle again, and keep its volumes as they were built."
 # What a registry accepts as a manifest, and some more.

@@ -21,7 +21,6 @@ from ansible_collections.homeport.registry.plugins.module_utils._bundle_read imp
 SCHEMA = "homeport.bundle/v1"
 DOCUMENT = "bundle.json"
 SIGNATURE = "bundle.json.sig"
-VERIFIER = "verify.py"
 LAYOUT = "oci-layout"
 INDEX = "index.json"
 BLOBS = "blobs"

@@ -197,10 +197,13 @@ def test_members_that_do_not_belong_there(run, tmp_path):
 
     repack(paths[1], take)
     assert found(run(paths)) == [("member-missing", 2, digest)]
-    repack(paths[0], lambda members: [*members, *moved, (f"blobs/sha256/{strange[7:]}", b"strange"), ("run.sh", b"x")])
+    # A program that nobody has signed must not come along, whatever it is called.
+    added = [(f"blobs/sha256/{strange[7:]}", b"strange"), ("run.sh", b"x"), ("verify.py", b"x")]
+    repack(paths[0], lambda members: [*members, *moved, *added])
     result = run(paths)
+    foreign = (digest, strange, "run.sh", "verify.py")
     assert sorted(found(result)) == sorted(
-        [("foreign-member", 1, content) for content in (digest, strange, "run.sh")] + [("member-missing", 2, digest)]
+        [("foreign-member", 1, content) for content in foreign] + [("member-missing", 2, digest)]
     )
     assert "belongs to volume 2" in " ".join(one["text"] for one in result["problems"])
 
