@@ -107,7 +107,9 @@ def galaxy(folder: Path) -> Iterator[str]:
             if len(path) == 7 and path[6] in found:
                 tarball = found[path[6]]
                 with tarfile.open(tarball) as archive:
-                    info = json.load(archive.extractfile("MANIFEST.json"))["collection_info"]  # type: ignore[arg-type]
+                    manifest = archive.extractfile("MANIFEST.json")
+                    assert manifest is not None
+                    info = json.load(manifest)["collection_info"]
                 return {
                     "namespace": {"name": namespace},
                     "collection": {"name": name},
