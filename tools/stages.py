@@ -26,6 +26,9 @@ SITUATIONS = ("gc", "storm", "s3", "node_port", "ingress", "gateway", "nodes", "
 # What "make faults" runs, for hours.
 FAULTS = ("faults", "faults_s3")
 LAB = (sys.executable, "-m", "lab")
+# Programs that tests start, and the Debian packages that hold them.
+KEYS = {"ssh-keygen": "openssh-client"}
+UNIT_PROGRAMS = {"jq": "jq", **KEYS}
 PYTEST = (sys.executable, "-m", "pytest")
 
 
@@ -34,14 +37,14 @@ class Stage:
     """A target: commands that must all succeed, and what must exist for them to mean anything.
 
     `counts_itself` says that the commands report their checks; otherwise the stage is one check.
-    `programs` are taken from the Debian packages of the same names where PATH does not have them.
+    `programs` are taken from the Debian packages beside them where PATH does not have them.
     """
 
     commands: Sequence[Sequence[str]]
     needs: Sequence[str]
     in_lab: bool = False
     counts_itself: bool = False
-    programs: Sequence[str] = ()
+    programs: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def _words(variable: str) -> list[str]:
@@ -50,7 +53,8 @@ def _words(variable: str) -> list[str]:
 
 def _molecule(*scenarios: str) -> Stage:
     commands = [["molecule", "test", "--scenario-name", name, *_words("MOLECULE_ARGS")] for name in scenarios]
-    return Stage(commands, [f"molecule/{name}/molecule.yml" for name in scenarios], in_lab=True)
+    needs = [f"molecule/{name}/molecule.yml" for name in scenarios]
+    return Stage(commands, needs, in_lab=True, programs=KEYS)
 
 
 def stages() -> dict[str, Stage]:
@@ -58,12 +62,15 @@ def stages() -> dict[str, Stage]:
     pytest = [*PYTEST, *_words("PYTEST_ARGS")]
     return {
         "lint": Stage([[sys.executable, "-m", "tools.gates"]], [".ansible-lint"], counts_itself=True),
-        "unit": Stage([[*pytest, "tests/unit"]], ["tests/unit"], counts_itself=True, programs=["jq"]),
+        "unit": Stage([[*pytest, "tests/unit"]], ["tests/unit"], counts_itself=True, programs=UNIT_PROGRAMS),
         "cores": Stage(
-            [[sys.executable, "-m", "tools.cores"]], ["requirements/cores.txt"], counts_itself=True, programs=["jq"]
+            [[sys.executable, "-m", "tools.cores"]],
+            ["requirements/cores.txt"],
+            counts_itself=True,
+            programs=UNIT_PROGRAMS,
         ),
         "lab": Stage([[*LAB, "up", *_words("LAB_ARGS")]], ["lab/__main__.py"]),
-        "lab-tests": Stage([[*pytest, "tests/lab"]], ["tests/lab"], in_lab=True, counts_itself=True),
+        "lab-tests": Stage([[*pytest, "tests/lab"]], ["tests/lab"], in_lab=True, counts_itself=True, programs=KEYS),
         "molecule": _molecule(os.environ.get("SCENARIO") or "default"),
         "faults": _molecule(*FAULTS),
         **{name: _molecule(name) for name in SITUATIONS},
@@ -77,7 +84,7 @@ def stages() -> dict[str, Stage]:
             ],
             ["inventories/lab", "playbooks/site.yml", "tools/demo"],
             in_lab=True,
-            programs=["skopeo"],
+            programs={"skopeo": "skopeo"},
         ),
     }
 
@@ -105,8 +112,8 @@ def run_stage(stage: Stage, env: Mapping[str, str]) -> report.Counts:
         full["PYTEST_ADDOPTS"] = f"{env.get('PYTEST_ADDOPTS', '')} -p tools.report".strip()
         code = 0
         try:
-            for program in stage.programs:
-                ensure_program(program, program)
+            for program, package in stage.programs.items():
+                ensure_program(program, package)
             if stage.in_lab:
                 full.update(lab_environment())
             for command in stage.commands:
