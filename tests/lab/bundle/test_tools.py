@@ -46,8 +46,8 @@ def play(bundle, key, tmp_path):
     }
     role = {"name": "homeport.registry.registry_airgap", "tasks_from": "tools.yml"}
     tasks = [{"name": "Install the tools", "ansible.builtin.include_role": role}]
-    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": variables, "tasks": tasks}
-    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    document = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": variables, "tasks": tasks}
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([document]))
     nowhere = "http://127.0.0.1:1/"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")} | {
         "PIP_INDEX_URL": nowhere,
