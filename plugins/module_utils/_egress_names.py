@@ -10,7 +10,6 @@ import struct
 import typing as t
 
 A, AAAA = 1, 28
-TYPES = {1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 65: "HTTPS"}
 
 
 class Address(t.Protocol):
@@ -30,11 +29,6 @@ class Question(t.NamedTuple):
 
     name: str
     type: int
-
-    @property
-    def type_name(self) -> str:
-        """Return the type as people write it."""
-        return TYPES.get(self.type, f"TYPE{self.type}")
 
 
 def question_of(message: bytes) -> Question | None:

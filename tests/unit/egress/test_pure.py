@@ -25,11 +25,11 @@ def query(name: str, kind: int = 1) -> bytes:
     return b"\x12\x34\x01\x00\x00\x01" + bytes(6) + labels + b"\0" + struct.pack("!2H", kind, 1)
 
 
-@pytest.mark.parametrize(("kind", "name"), [(1, "A"), (28, "AAAA"), (12, "PTR"), (99, "TYPE99")])
-def test_a_question_is_read(kind, name):
+@pytest.mark.parametrize("kind", [1, 28, 12, 99])
+def test_a_question_is_read(kind):
     question = names.question_of(query("Index.Example.com", kind))
     assert question
-    assert (question.name, question.type, question.type_name) == ("index.example.com", kind, name)
+    assert question == ("index.example.com", kind)
 
 
 @pytest.mark.parametrize(
