@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     )
     columns = ", ".join(sorted(versions.COLUMNS))
     up_.add_argument("--kubernetes", metavar="X.Y", help=f"one of {columns} (HOMEPORT_KUBERNETES)")
+    up_.add_argument("--bare", action="store_true", help="without the product's images, as a cluster behind an air gap")
     commands.add_parser("down", help="remove the cluster, keep engine, images and build cache")
     commands.add_parser("status", help="show what there is; exit status 1 when there is no working cluster")
     commands.add_parser("clean", help="down, then stop the lab's own engine; keeps the build cache")
@@ -80,7 +81,7 @@ def exclusive() -> Iterator[None]:
         yield
 
 
-def up(wanted_engine: str, wanted_images: str, column: versions.Kubernetes) -> None:
+def up(wanted_engine: str, wanted_images: str, column: versions.Kubernetes, bare: bool = False) -> None:
     """Make the cluster or reuse the running one."""
     shell.forget_logs()
     scratch.clear()
@@ -89,11 +90,11 @@ def up(wanted_engine: str, wanted_images: str, column: versions.Kubernetes) -> N
     chosen = flavour.choose(allowed("images", wanted_images, flavour.CHOICES), running, column)
     print(f"images: {chosen}; logs: {layout.logs()}", flush=True)
     # After a restart of the engine the nodes have new addresses: such a cluster is made anew.
-    if not started and steps.is_reusable(running, chosen, column):
+    if not started and steps.is_reusable(running, chosen, column, bare):
         print("cluster: running, of the same recipe; reused", flush=True)
         plan = steps.reuse_steps(running, chosen)
     else:
-        plan = steps.prepare_steps(running, chosen, column) + steps.cluster_steps(running, chosen, column)
+        plan = steps.prepare_steps(running, chosen, column) + steps.cluster_steps(running, chosen, column, bare)
     seconds = run_steps(plan)
     print(f'lab ready after {seconds:.0f} s; use it with: eval "$(python3 -m lab env)"')
 
@@ -174,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"machine: {preflight.check(steps.is_cold(column))}", flush=True)
         with exclusive():
             if given.command == "up":
-                up(given.engine, given.images, column)
+                up(given.engine, given.images, column, given.bare)
             elif given.command == "down":
                 down()
             elif given.command == "clean":

@@ -12,6 +12,7 @@ from pathlib import Path
 from lab import kubectl, layout, shell
 from lab.engine import Engine
 from lab.errors import LabError
+from lab.versions import PULLED
 
 KIND_LABEL = f"io.x-k8s.kind.cluster={layout.CLUSTER}"
 MARKER = ("configmap", "homeport-lab", "--namespace=kube-system")
@@ -48,6 +49,13 @@ def marker() -> dict[str, str]:
     found = kubectl.read(*MARKER) or {}
     data: dict[str, str] = found.get("data", {})
     return data
+
+
+def strip(engine: Engine) -> str:
+    """Take the product's images off both nodes, as behind an air gap, where each must come out of a bundle."""
+    for node in layout.NODES:
+        engine.run("exec", node, "crictl", "rmi", *PULLED, log=LOG)
+    return f"{len(PULLED)} removed"
 
 
 def write_marker(recipe: Recipe) -> str:

@@ -29,13 +29,15 @@ def choose(wanted: str, engine: Engine, column: Kubernetes) -> str:
     return "pull" if pulled.can_pull(engine, column, PROBE_SECONDS) else "build"
 
 
-def recipe(flavour: str, column: Kubernetes) -> Recipe:
-    """Return what the cluster is made of; the programs of "build" must be built."""
+def recipe(flavour: str, column: Kubernetes, bare: bool = False) -> Recipe:
+    """Return what the cluster is made of, bare without the product's images; the programs of "build" must be built."""
     config = layout.PACKAGE / "kind" / f"{flavour}.yaml"
     manifests = layout.PACKAGE / "manifests" / flavour
     if flavour == "build":
         image, contents = node.name(column), [node.key(column), network.cni_config("-")]
     else:
         image, contents = column.node_image, [pulled.key(column)]
+    if bare:
+        contents.append("bare")
     key = key_of_files([config, *files_under(manifests)], layout.PACKAGE, image, *contents)
     return Recipe(flavour, column.column, image, config, manifests, key)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from lab import cluster, components, debian, flavour, golang, images, kubectl, network, node, packages, pulled, tools
+from lab.cluster import Recipe
 from lab.engine import Engine
 from lab.progress import Step
 from lab.versions import KIND, Family, Kubernetes
@@ -63,11 +64,15 @@ def prepare_steps(engine: Engine, chosen: str, column: Kubernetes) -> list[Step]
     return build_steps(engine, column) if chosen == "build" else pull_steps(engine, column)
 
 
-def cluster_steps(engine: Engine, chosen: str, column: Kubernetes) -> list[Step]:
-    """Return the steps from finished images to a finished cluster."""
+def cluster_steps(engine: Engine, chosen: str, column: Kubernetes, bare: bool = False) -> list[Step]:
+    """Return the steps from finished images to a finished cluster, bare without the product's images."""
+
+    def recipe() -> Recipe:
+        # Not before a step runs: earlier steps build what the key is made of.
+        return flavour.recipe(chosen, column, bare)
 
     def addons() -> str:
-        kubectl.apply(flavour.recipe(chosen, column).manifests)
+        kubectl.apply(recipe().manifests)
         return "applied"
 
     by_flavour = {
@@ -79,21 +84,22 @@ def cluster_steps(engine: Engine, chosen: str, column: Kubernetes) -> list[Step]
     }
     return [
         Step("Remains of an earlier cluster", lambda: cluster.delete(engine)),
-        Step("Two nodes by kind", lambda: cluster.create(engine, flavour.recipe(chosen, column))),
+        Step("Two nodes by kind", lambda: cluster.create(engine, recipe())),
         Step("Add-ons", addons),
         *by_flavour[chosen],
+        *([Step("Product images off the nodes", lambda: cluster.strip(engine))] if bare else []),
         Step("Routes from this machine", network.connect_host),
         Step("Nodes, DNS, storage and policies", cluster.await_ready),
-        Step("Mark of a finished cluster", lambda: cluster.write_marker(flavour.recipe(chosen, column))),
+        Step("Mark of a finished cluster", lambda: cluster.write_marker(recipe())),
     ]
 
 
-def is_reusable(engine: Engine, chosen: str, column: Kubernetes) -> bool:
+def is_reusable(engine: Engine, chosen: str, column: Kubernetes, bare: bool = False) -> bool:
     """Tell whether a finished cluster of the same recipe runs and answers; link the tools for it."""
     if (chosen == "build" and is_cold(column)) or not cluster.is_running(engine):
         return False
     tools.link(tools.built(column) if chosen == "build" else {**tools.taken(column), **tools.common()})
-    return cluster.export_kubeconfig(engine) and cluster.marker().get("key") == flavour.recipe(chosen, column).key
+    return cluster.export_kubeconfig(engine) and cluster.marker().get("key") == flavour.recipe(chosen, column, bare).key
 
 
 def reuse_steps(engine: Engine, chosen: str) -> list[Step]:

@@ -55,7 +55,9 @@ def read(path: Path) -> Counts:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Count what pytest itself reports at its end."""
+    """Count what pytest itself reports at its end; a worker of pytest-xdist reports to the process that started it."""
+    if hasattr(terminalreporter.config, "workerinput"):
+        return
 
     def of(*names: str) -> list[pytest.TestReport]:
         return [entry for name in names for entry in terminalreporter.stats.get(name, ())]

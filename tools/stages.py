@@ -30,6 +30,8 @@ LAB = (sys.executable, "-m", "lab")
 KEYS = {"ssh-keygen": "openssh-client"}
 UNIT_PROGRAMS = {"jq": "jq", **KEYS}
 PYTEST = (sys.executable, "-m", "pytest")
+# Two processes for two cores; tests/lab/conftest.py says which tests of the lab stay together.
+WORKERS = ("-n", "2", "--dist")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +61,15 @@ def _molecule(*scenarios: str) -> Stage:
 
 def stages() -> dict[str, Stage]:
     """Return the stages by name; LAB_ARGS, PYTEST_ARGS, MOLECULE_ARGS and BENCH_ARGS add to their command lines."""
-    pytest = [*PYTEST, *_words("PYTEST_ARGS")]
+    more = _words("PYTEST_ARGS")
     return {
         "lint": Stage([[sys.executable, "-m", "tools.gates"]], [".ansible-lint"], counts_itself=True),
-        "unit": Stage([[*pytest, "tests/unit"]], ["tests/unit"], counts_itself=True, programs=UNIT_PROGRAMS),
+        "unit": Stage(
+            [[*PYTEST, *WORKERS, "loadfile", *more, "tests/unit"]],
+            ["tests/unit"],
+            counts_itself=True,
+            programs=UNIT_PROGRAMS,
+        ),
         "cores": Stage(
             [[sys.executable, "-m", "tools.cores"]],
             ["requirements/cores.txt"],
@@ -70,7 +77,13 @@ def stages() -> dict[str, Stage]:
             programs=UNIT_PROGRAMS,
         ),
         "lab": Stage([[*LAB, "up", *_words("LAB_ARGS")]], ["lab/__main__.py"]),
-        "lab-tests": Stage([[*pytest, "tests/lab"]], ["tests/lab"], in_lab=True, counts_itself=True, programs=KEYS),
+        "lab-tests": Stage(
+            [[*PYTEST, *WORKERS, "loadgroup", *more, "tests/lab"]],
+            ["tests/lab"],
+            in_lab=True,
+            counts_itself=True,
+            programs=KEYS,
+        ),
         "molecule": _molecule(os.environ.get("SCENARIO") or "default"),
         "faults": _molecule(*FAULTS),
         **{name: _molecule(name) for name in SITUATIONS},

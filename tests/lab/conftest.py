@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: homeport.registry contributors
 
-"""Where the cluster of these tests is."""
+"""Where the cluster of these tests is, and which of them share a process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ from pathlib import Path
 import pytest
 
 from tools.paths import ROOT
+
+# What these prepare for all their files takes long, or can be there only once on a machine.
+TOGETHER = {"bench_counts", "egress", "nodes"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file, or of one of those folders, in one process and in order."""
+    for item in items:
+        folder = item.path.parent
+        owner = folder if folder.name in TOGETHER else item.path
+        item.add_marker(pytest.mark.xdist_group(str(owner.relative_to(ROOT))))
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -59,7 +60,11 @@ def finished(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "built", lambda column: {})
     monkeypatch.setattr(tools, "link", lambda programs: "linked")
     monkeypatch.setattr(cluster, "export_kubeconfig", lambda engine: True)
-    monkeypatch.setattr(steps.flavour, "recipe", lambda chosen, column: RECIPE)
+    monkeypatch.setattr(
+        steps.flavour,
+        "recipe",
+        lambda chosen, column, bare: dataclasses.replace(RECIPE, key="bare") if bare else RECIPE,
+    )
     monkeypatch.setattr(kubectl, "read", lambda *words: {"data": {"key": "key-1"}})
 
 
@@ -73,6 +78,9 @@ class TestReuse:
     def test_of_another_recipe(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kubectl, "read", lambda *words: {"data": {"key": "key-0"}})
         assert not steps.is_reusable(OWN, "build", COLUMN)
+
+    def test_with_images_where_none_of_the_product_is_wanted(self) -> None:
+        assert not steps.is_reusable(OWN, "build", COLUMN, bare=True)
 
     def test_half_made_or_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kubectl, "read", lambda *words: None)

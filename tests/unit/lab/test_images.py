@@ -154,6 +154,7 @@ def test_the_recipe_follows_configuration_manifests_and_images(monkeypatch: pyte
     first = flavour.recipe("build", COLUMN).key
     assert flavour.recipe("build", COLUMN).key == first
     assert flavour.recipe("pull", COLUMN).key != first
+    assert flavour.recipe("build", COLUMN, bare=True).key != first
     with monkeypatch.context() as changed:
         changed.setattr(node, "key", lambda column: key_of("other"))
         assert flavour.recipe("build", COLUMN).key != first

@@ -65,6 +65,7 @@ def test_the_environment_of_the_lab_reaches_the_commands(monkeypatch: pytest.Mon
     assert found == {"KUBECONFIG": "/a b/kubeconfig", "PATH": f"/tools:{os.environ['PATH']}"}
 
 
+@pytest.mark.parametrize("workers", ["0", "2"])
 @pytest.mark.parametrize(
     ("body", "expected", "failure"),
     [
@@ -78,11 +79,11 @@ def test_the_environment_of_the_lab_reaches_the_commands(monkeypatch: pytest.Mon
         ("import nothing_of_this_name\n", Counts(0, 1), "test_it.py: ImportError while importing test module"),
     ],
 )
-def test_pytest_reports_what_it_saw(tmp_path: Path, body: str, expected: Counts, failure: str) -> None:
+def test_pytest_reports_what_it_saw(tmp_path: Path, workers: str, body: str, expected: Counts, failure: str) -> None:
     (tmp_path / "test_it.py").write_text(body)
     path = tmp_path / "counts"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tools.report", "-p", "no:cacheprovider", str(tmp_path)]
-    settings = {**env(), report.VARIABLE: str(path)}
+    command = [sys.executable, "-m", "pytest", "-q", "-n", workers, "-p", "no:cacheprovider", str(tmp_path)]
+    settings = {**env(), report.VARIABLE: str(path), "PYTEST_ADDOPTS": "-p tools.report"}
     subprocess.run(command, env=settings, cwd=tmp_path, stdout=subprocess.DEVNULL, check=False)
     found = report.read(path)
     assert Counts(found.passed, found.failed, found.skipped) == expected
