@@ -45,18 +45,7 @@ options:
       - Megabits a second (10^6) of the way to the receiver, for RV(minutes).
     type: float
 extends_documentation_fragment:
-  - homeport.registry._attributes
-attributes:
-  check_mode:
-    support: full
-    details:
-      - Only reads.
-  diff_mode:
-    support: N/A
-    details:
-      - There is nothing to compare.
-  idempotent:
-    support: full
+  - homeport.registry._attributes.reads
 seealso:
   - module: homeport.registry.bundle_build
   - module: homeport.registry.bundle_verify

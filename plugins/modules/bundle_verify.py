@@ -48,18 +48,7 @@ options:
     default: false
 extends_documentation_fragment:
   - homeport.registry._bundle
-  - homeport.registry._attributes
-attributes:
-  check_mode:
-    support: full
-    details:
-      - Only reads.
-  diff_mode:
-    support: N/A
-    details:
-      - There is nothing to compare.
-  idempotent:
-    support: full
+  - homeport.registry._attributes.reads
 seealso:
   - module: homeport.registry.bundle_push
 """

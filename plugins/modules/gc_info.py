@@ -32,17 +32,8 @@ options:
     default: 0
 extends_documentation_fragment:
   - homeport.registry._kubernetes
-  - homeport.registry._attributes
+  - homeport.registry._attributes.reads
   - homeport.registry._attributes.actiongroup_k8s
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: N/A
-    details:
-      - There is nothing to compare.
-  idempotent:
-    support: full
 seealso:
   - module: homeport.registry.gc_run
 """

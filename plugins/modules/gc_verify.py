@@ -50,19 +50,8 @@ options:
 extends_documentation_fragment:
   - homeport.registry._registry
   - homeport.registry._registry.reading
-  - homeport.registry._attributes
+  - homeport.registry._attributes.reads
   - homeport.registry._attributes.actiongroup_registry
-attributes:
-  check_mode:
-    support: full
-    details:
-      - Only reads.
-  diff_mode:
-    support: N/A
-    details:
-      - Nothing is changed.
-  idempotent:
-    support: full
 seealso:
   - module: homeport.registry.inventory_info
 notes:

@@ -29,19 +29,8 @@ options:
 extends_documentation_fragment:
   - homeport.registry._registry
   - homeport.registry._registry.reading
-  - homeport.registry._attributes
+  - homeport.registry._attributes.reads
   - homeport.registry._attributes.actiongroup_registry
-attributes:
-  check_mode:
-    support: full
-    details:
-      - Only reads.
-  diff_mode:
-    support: N/A
-    details:
-      - There is nothing to compare.
-  idempotent:
-    support: full
 seealso:
   - module: homeport.registry.gc_verify
   - module: homeport.registry.health_info
