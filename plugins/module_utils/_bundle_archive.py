@@ -108,6 +108,21 @@ class Volume:
             offset, size = offset + len(piece), size - len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def fill_at(self, offset: int, buffer: memoryview) -> int:
+        """Read bytes from `offset` on into a buffer and return how many, at least one.
+
+        Raises:
+            ArchiveError: when the file has none there any more, or the medium cannot be read.
+        """
+        count = self._preadv(buffer, offset)
+        if not count:
+            raise self._error(f"it ends at byte {offset}", _COPY)
+        return count
+
+    def fileno(self) -> int:
+        """Return the descriptor of the open file."""
+        return self._fd
+
     def read(self, name: str, limit: int = 64 << 20) -> bytes:
         """Return the whole content of a member.
 
@@ -269,9 +284,18 @@ class Stream(io.RawIOBase):
 
     def readinto(self, buffer: t.Any) -> int:
         """Fill a buffer and return how many bytes there were."""
-        content = self.read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
+        view = memoryview(buffer)[: max(0, self._member.size - self._position)]
+        count = self._volume.fill_at(self._member.offset + self._position, view) if view else 0
+        self._position += count
+        return count
+
+    def place(self) -> tuple[int, int] | None:
+        """Return the file, and the offset of the next byte in it."""
+        return self._volume.fileno(), self._member.offset + self._position
+
+    def advance(self, count: int) -> None:
+        """Go over bytes that were taken from the file."""
+        self._position += count
 
 
 def _check_sum(volume: Volume, header: bytes, position: int) -> None:

@@ -11,10 +11,14 @@ import json
 import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils import _bundle_format as fmt
+from ansible_collections.homeport.registry.plugins.module_utils import _bundle_sshsig as sshsig
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_archive import Volume
-from ansible_collections.homeport.registry.plugins.module_utils._bundle_errors import BundleError
-from ansible_collections.homeport.registry.plugins.module_utils._bundle_tools import read_file
+from ansible_collections.homeport.registry.plugins.module_utils._bundle_errors import BundleError, SignatureError
+from ansible_collections.homeport.registry.plugins.module_utils._bundle_inventory import NAMESPACE
+from ansible_collections.homeport.registry.plugins.module_utils._bundle_tools import read_file, read_if_there
 from ansible_collections.homeport.registry.plugins.module_utils._registry_content import Inventory
+
+_MOST_SIGNATURE = 64 << 10
 
 
 class Known(t.NamedTuple):
@@ -24,22 +28,61 @@ class Known(t.NamedTuple):
     parent: fmt.Parent | None
 
 
-def read_known(params: t.Mapping[str, t.Any]) -> Known:
+def read_known(params: t.Mapping[str, t.Any], own: str = "") -> Known:
     """Return what a module's parameters `parent` and `inventory` say.
+
+    Args:
+        params: the parameters.
+        own: public key of whoever builds. With it the parent has to be signed, by this key or one of `trusted_keys`,
+            and the inventory if there are `inventory_keys`; without it no signature is looked at.
 
     Raises:
         BundleError: when a file is not what it should be.
+        MissingLibraryError: when a signature cannot be checked.
     """
     digests: set[str] = set()
     parent = None
     if params["parent"]:
         document = read_document(params["parent"])
+        if own:
+            _check_parent(params["parent"], document, [own, *params["trusted_keys"]])
         bundle = fmt.parse(document, params["parent"])
         parent = fmt.Parent(bundle.name, bundle.version, hashlib.sha256(document).hexdigest())
         digests |= set(bundle.blobs)
     if params["inventory"]:
-        digests |= read_inventory(params["inventory"])
+        digests |= read_inventory(params["inventory"], params["inventory_keys"] if own else ())
     return Known(frozenset(digests), parent)
+
+
+def _check_parent(path: str, document: bytes, trusted: t.Sequence[str]) -> None:
+    """Compare bundle.json with its signature, in the same volume or in the file beside it."""
+    armored, where = read_if_there(f"{path}.sig"), f"{path}.sig"
+    if is_tar(path):
+        with Volume(path) as volume:
+            there = fmt.SIGNATURE in volume.members
+            armored, where = volume.read(fmt.SIGNATURE, _MOST_SIGNATURE) if there else None, path
+    if armored is None:
+        raise SignatureError(
+            "check the signature of the parent",
+            where=where,
+            got="there is none",
+            remedy="Give a volume as it was built, or bundle.json with bundle.json.sig beside it.",
+        )
+    sshsig.verify(document, armored.decode("ascii", "replace"), trusted, where=f"the signature of the parent {path}")
+
+
+def _check_inventory(path: str, content: bytes, trusted: t.Sequence[str]) -> None:
+    """Compare an inventory with the signature in the file beside it."""
+    armored = read_if_there(f"{path}.sig")
+    if armored is None:
+        raise SignatureError(
+            "check the signature of the inventory",
+            where=f"{path}.sig",
+            got="there is none",
+            remedy="Give bundle_inventory a key, and bring both files that it writes.",
+        )
+    text = armored.decode("ascii", "replace")
+    sshsig.verify(content, text, trusted, namespace=NAMESPACE, where=f"the signature of the inventory {path}")
 
 
 def read_document(path: str) -> bytes:
@@ -63,14 +106,18 @@ def is_tar(path: str) -> bool:
         return False
 
 
-def read_inventory(path: str) -> set[str]:
-    """Return all digests that an inventory of a registry holds.
+def read_inventory(path: str, trusted: t.Sequence[str] = ()) -> set[str]:
+    """Return all digests that an inventory of a registry holds; with trusted keys one of them has to have signed it.
 
     Raises:
-        BundleError: when the file is none.
+        BundleError: when the file is none, or is not signed.
+        MissingLibraryError: when a signature cannot be checked.
     """
+    content = read_file(path)
+    if trusted:
+        _check_inventory(path, content, trusted)
     try:
-        document = json.loads(read_file(path))
+        document = json.loads(content)
         found = document.get("inventory", document)
         if "digests" in found:
             return {str(digest) for digest in found["digests"]}

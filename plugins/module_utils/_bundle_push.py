@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.homeport.registry.plugins.module_utils import _bundle_format as fmt
 from ansible_collections.homeport.registry.plugins.module_utils import _bundle_referrers as referrers
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_check import Opened
+from ansible_collections.homeport.registry.plugins.module_utils._bundle_copy import copy_blob
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_errors import ContentError
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_journal import Journal, Progress
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_plan import ImagePlan, Plan, Transfer
@@ -88,6 +89,7 @@ class Pusher:
         self._lock = threading.Lock()
         self._in_a_row = 0
         self._bodies: dict[str, bytes] = {}
+        self._stored: set[Place] = set()
         self._refers: bool | None = None
         self.outcome = Outcome()
 
@@ -119,12 +121,13 @@ class Pusher:
         for image in self._plan.images:
             if not image.ready:
                 continue
-            outcome.manifests += len({(image.repository, digest) for digest in image.manifests} - found.manifests)
+            self._stored |= {(image.repository, digest) for digest in image.manifests} - found.manifests
             for tag, digest in image.tags.items():
                 if not self._plan.has_tag(image, tag, digest):
                     outcome.tags[image.repository, tag] = digest
             for tag, body in self._lists(image).items():
                 outcome.tags[image.repository, tag] = digest_of(body)
+        outcome.manifests = len(self._stored)
         return outcome
 
     def body(self, repository: str, digest: str) -> bytes:
@@ -224,18 +227,16 @@ class Pusher:
             self._guard(place, mount)
 
     def _send_instead(self, one: Transfer, target: str, url: str) -> None:
-        """Send what the registry did not mount."""
+        """Send what the registry did not mount: from a volume, or else from the repository that has it."""
         volume = self._opened.volume_of(one.digest)
-        if volume is None:
-            raise ContentError(
-                f"mount the blob {target}@{one.digest}",
-                where=self._session.base,
-                got="the registry does not mount what another repository has, and the bundle does not bring it",
-                remedy="Give this user the right to pull from all repositories, or push a bundle that is no delta.",
-            )
-        body = Body(volume.opener(fmt.blob_path(one.digest)), one.size)
         watch = Watch(sent=lambda count, _end: self._progress.sent(one.digest, 0, count))
-        send_blob(self._session, target, one.digest, body, url=url, limits=self._limits, watch=watch)
+        if volume:
+            body = Body(volume.opener(fmt.blob_path(one.digest)), one.size)
+            send_blob(self._session, target, one.digest, body, url=url, limits=self._limits, watch=watch)
+        else:
+            there = [name for name, digest in self._plan.found.blobs if digest == one.digest]
+            names = dict.fromkeys([one.source, *sorted(there)])
+            copy_blob(self._session, target, one.digest, one.size, names, url=url, limits=self._limits, watch=watch)
 
     def _store_manifests(self, image: ImagePlan) -> None:
         """Store the manifests of an image, what is needed first, and the tag that keeps it."""
@@ -244,11 +245,13 @@ class Pusher:
         name, top = image.repository, image.image.digest
 
         def store() -> None:
+            tagged = self._plan.has_tag(image, image.keep, top)
             for digest in image.manifests:
-                if (name, digest) not in self._plan.found.manifests:
+                if digest == top and not tagged:
+                    # It comes in with its tag.
+                    self._put(image, image.keep, top)
+                elif (name, digest) not in self._plan.found.manifests:
                     self._put(image, digest, digest)
-            if not self._plan.has_tag(image, image.keep, top):
-                self._put(image, image.keep, top)
 
         self._guard_image(image, store)
 
@@ -263,7 +266,9 @@ class Pusher:
         except HttpError as exc:
             raise self._explain(exc, digest, body) from exc
         with self._lock:
-            self.outcome.manifests += 1
+            if (image.repository, digest) not in self._plan.found.manifests:
+                self._stored.add((image.repository, digest))
+                self.outcome.manifests = len(self._stored)
             if reference != digest:
                 self.outcome.tags[image.repository, reference] = digest
 

@@ -24,7 +24,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._errors import M
 
 try:
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
     from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
@@ -239,6 +239,8 @@ def _check(signature: Signature, message: bytes) -> None:
 
 
 def _private(text: bytes, passphrase: str | None) -> t.Any:
+    from cryptography.hazmat.primitives import serialization
+
     secret = passphrase.encode() if passphrase else None
     where = "the private key"
     load = serialization.load_pem_private_key
@@ -262,12 +264,22 @@ def _private(text: bytes, passphrase: str | None) -> t.Any:
 
 
 def _public_blob(key: t.Any) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
     line = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return base64.b64decode(line.split()[1])
 
 
 def _public(blob: bytes) -> t.Any:
-    kind = _Parts(blob).text()
+    parts = _Parts(blob)
+    kind = parts.text()
+    if kind == "ssh-ed25519":
+        point = parts.string()
+        parts.end()
+        return ed25519.Ed25519PublicKey.from_public_bytes(point)
+    # It brings every cipher along, and takes longer than a signature does.
+    from cryptography.hazmat.primitives import serialization
+
     key: t.Any = serialization.load_ssh_public_key(f"{kind} {base64.b64encode(blob).decode()}".encode())
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < _RSA_BITS:
         raise ValueError(f"it has only {key.key_size} bits")

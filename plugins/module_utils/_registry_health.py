@@ -73,7 +73,7 @@ class Checkup:
         url: str,
         accounts: Sequence[Account],
         *,
-        context: ssl.SSLContext,
+        context: ssl.SSLContext | None,
         timeout: float,
         read_only: bool,
         repository: str,
@@ -83,7 +83,7 @@ class Checkup:
         Args:
             url: address of the registry.
             accounts: whose rights are tried.
-            context: TLS settings.
+            context: TLS settings, the system's by default.
             timeout: seconds for each answer, and for waiting when the registry asks to come back later.
             read_only: try nothing that writes.
             repository: where rights are tried.
@@ -95,7 +95,6 @@ class Checkup:
         self._repository = repository
         self._read_only = read_only
         self._trace: list[Exchange] = []
-        self._context = context
         self._transport = Transport(
             context=context,
             timeout=timeout,
@@ -137,12 +136,12 @@ class Checkup:
         if origin.scheme != "https":
             return True
         try:
-            report = inspect(origin, self._context, self._transport.timeout)
+            report = inspect(origin, self._transport.context, self._transport.timeout)
         except RegistryError as exc:
             self.problems.append(exc)
             return False
         self.evidence["tls"] = dataclasses.asdict(report) | {"days_left": report.days_left}
-        verify = self._context.verify_mode == ssl.CERT_REQUIRED
+        verify = self._transport.context.verify_mode == ssl.CERT_REQUIRED
         problem = judge_tls(self._url, report, days) if verify else None
         if problem:
             self.problems.append(problem)

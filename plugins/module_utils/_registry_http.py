@@ -21,7 +21,13 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_errors
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import origin_of, target_of
 from ansible_collections.homeport.registry.plugins.module_utils._registry_tls import connection_error
-from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import Headers, ask
+from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import (
+    Headers,
+    ask,
+    hear,
+    send_body,
+    tell,
+)
 
 SAFE_METHODS = frozenset(("GET", "HEAD"))
 # More than the 4 MiB that registries accept for a manifest.
@@ -34,7 +40,8 @@ _DRAIN = 64 << 10
 class Body:
     """A request body that can be sent more than once.
 
-    `open` returns a new binary stream positioned at its beginning; `size` is its length in bytes.
+    `open` returns a new binary stream positioned at its beginning, which has `readinto` (see also `send_body`); `size`
+    is its length in bytes.
     """
 
     open: Callable[[], t.BinaryIO]
@@ -135,21 +142,19 @@ def send(
     """Return the answer, and whether all of the request was sent."""
     path = target_of(url)
     sent = {"User-Agent": "homeport.registry", **headers}
-    if body is None and method in SAFE_METHODS:
-        return ask(connection, method, path, sent), True
     if body is not None or method not in SAFE_METHODS:
         sent["Content-Length"] = str(body.size if isinstance(body, Body) else len(body or b""))
+    if not isinstance(body, Body):
+        return ask(connection, method, path, sent, body or b""), True
     intact = True
-    with contextlib.ExitStack() as stack:
-        data = stack.enter_context(body.open()) if isinstance(body, Body) else body
+    with body.open() as stream:
+        # A server that refuses a body answers and hangs up while it is still being sent.
         try:
-            connection.request(method, path, body=data, headers=sent)
+            tell(connection, method, path, sent)
+            send_body(connection.sock, stream, body.size)
         except (BrokenPipeError, ConnectionResetError):
-            # A server that refuses a body answers and hangs up while it is still being sent.
-            if not isinstance(body, Body):
-                raise
             intact = False
-    return connection.getresponse(), intact
+    return hear(connection, method), intact
 
 
 def refuse_downgrade(source: str, target: str) -> None:

@@ -40,12 +40,14 @@ ACCOUNT_TOGETHER = [("username", "password")]
 CONNECTION_EXCLUSIVE = [("ca_cert", "ca_cert_content")]
 
 
-def context_from(params: t.Mapping[str, t.Any]) -> ssl.SSLContext:
-    """Return the TLS settings that a module's parameters ask for.
+def context_from(params: t.Mapping[str, t.Any]) -> ssl.SSLContext | None:
+    """Return the TLS settings that a module's parameters ask for, nothing for those of the system.
 
     Raises:
         TlsError: when the CA certificates cannot be read.
     """
+    if params["validate_certs"] and not (params["ca_cert"] or params["ca_cert_content"]):
+        return None
     return make_context(
         ca_file=params["ca_cert"], ca_text=params["ca_cert_content"], verify=bool(params["validate_certs"])
     )

@@ -300,14 +300,27 @@ class _Part(io.RawIOBase):
         """It can be read."""
         return True
 
-    def read(self, size: int | None = -1) -> bytes:
-        """Return the next bytes."""
-        wanted = self._left if size is None or size < 0 else min(size, self._left)
-        piece = self._whole.read(wanted) if wanted else b""
-        self._left -= len(piece)
-        self._position += len(piece)
-        self._moved(len(piece), self._position)
-        return piece
+    def readinto(self, buffer: t.Any) -> int:
+        """Fill a buffer with the next bytes and return how many there were."""
+        view = memoryview(buffer)[: self._left]
+        count = int(t.cast(t.Any, self._whole).readinto(view)) if view else 0
+        self._count(count)
+        return count
+
+    def place(self) -> tuple[int, int] | None:
+        """Return file and offset of the next bytes, if they lie in a file."""
+        found: t.Callable[[], tuple[int, int] | None] | None = getattr(self._whole, "place", None)
+        return found() if found else None
+
+    def advance(self, count: int) -> None:
+        """Go over bytes that were taken from the file."""
+        t.cast(t.Any, self._whole).advance(count)
+        self._count(count)
+
+    def _count(self, count: int) -> None:
+        self._left -= count
+        self._position += count
+        self._moved(count, self._position)
 
     def close(self) -> None:
         """Close the stream below as well."""

@@ -83,7 +83,7 @@ class Transport:
             sleep: waits some seconds; for tests.
         """
         self.timeout = timeout
-        self.context = context or make_context()
+        self._context = context
         self._attempts = attempts
         self._patience = patience
         self.busy = busy
@@ -92,6 +92,13 @@ class Transport:
         self.sleep = sleep
         self._lock = threading.Lock()
         self._idle: dict[Origin, list[http.client.HTTPConnection]] = {}
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """The TLS settings; reading the system's authorities takes longer than many requests without TLS."""
+        with self._lock:
+            self._context = self._context or make_context()
+            return self._context
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -201,6 +208,10 @@ class Transport:
                 if used and isinstance(exc, (ConnectionError, *BROKEN_TLS)):
                     continue
                 raise connection_error("get an answer", f"{method} {without_query(url)}", exc) from exc
+            except BaseException:
+                # What should be sent could not be read, and the request is cut off in the middle.
+                connection.close()
+                raise
             if self._observer:
                 self._observer(Exchange(method, url, raw.status, time.monotonic() - began))
 

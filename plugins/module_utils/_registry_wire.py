@@ -2,20 +2,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""HTTP/1.1 on the wire, where many small answers are read. Private.
+"""HTTP/1.1 on the wire, where many small answers are read and large bodies are sent. Private.
 
 The library's connections and bodies, with a head that is written in one piece and headers that are read without its
 mail parser: these two cost more than all the rest of a small request, and on two cores the registry lacks that time.
+What lies in a file is sent by the kernel where it can.
 """
 
 from __future__ import annotations
 
 import http.client
+import os
 import re
+import select
 import socket
 import typing as t
 from collections.abc import Mapping
 
+# At most as much is sent at once, or read to be sent.
+PIECE = 1 << 20
 _LINE = 65536
 _HEADERS = 200
 _STATUS = re.compile(r"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?: +(.*))?$")
@@ -136,17 +141,28 @@ class SecureConnection(http.client.HTTPSConnection):
     response_class = Answer
 
 
-def ask(connection: http.client.HTTPConnection, method: str, target: str, headers: Mapping[str, str]) -> Answer:
-    """Send a request without a body and return the answer.
+def ask(
+    connection: http.client.HTTPConnection, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
+) -> Answer:
+    """Send a request and return the answer; see `tell` and `hear`."""
+    tell(connection, method, target, headers, body)
+    return hear(connection, method)
+
+
+def tell(
+    connection: http.client.HTTPConnection, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
+) -> None:
+    """Send a request, or the beginning of one.
 
     Args:
-        connection: a connection that waits for no other answer.
-        method: GET or HEAD.
+        connection: a connection that waits for no answer.
+        method: the HTTP method.
         target: path and query.
         headers: sent with it.
+        body: sent with it in one piece.
 
     Raises:
-        OSError, http.client.HTTPException: when no answer comes, or a part would break out of its line.
+        OSError, http.client.HTTPException: when it cannot be sent, or a part would break out of its line.
     """
     if _UNSAFE.search(target) or any(_BREAKS.search(name + value) for name, value in headers.items()):
         raise http.client.InvalidURL("a request must not hold spaces, control characters or foreign letters")
@@ -157,8 +173,70 @@ def ask(connection: http.client.HTTPConnection, method: str, target: str, header
     if connection.sock is None:
         connection.connect()
     sock: socket.socket = connection.sock
-    sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("iso-8859-1"))
-    answer = Answer(sock, method=method)
+    sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("iso-8859-1") + body)
+
+
+def send_body(sock: socket.socket, stream: t.Any, size: int) -> None:
+    """Send what a stream holds.
+
+    A stream with the methods `place`, which tells the file and the offset of its next bytes, if they lie in one, and
+    `advance`, which is told how many were taken from there, is not read.
+
+    Args:
+        sock: where to.
+        stream: a binary stream with `readinto`.
+        size: how many bytes it holds.
+
+    Raises:
+        OSError: when the other side takes no more.
+    """
+    place = stream.place() if hasattr(stream, "place") and type(sock) is socket.socket and size else None
+    if place and hasattr(os, "sendfile"):
+        size -= _send_file(sock, stream, place[0], place[1], size)
+    buffer = memoryview(bytearray(min(PIECE, size)))
+    while size > 0:
+        count = stream.readinto(buffer[:size])
+        if not count:
+            break
+        sock.sendall(buffer[:count])
+        size -= count
+
+
+def _send_file(sock: socket.socket, stream: t.Any, handle: int, offset: int, size: int) -> int:
+    """Let the kernel send, and return how much went out; the rest is for whom can say what is wrong with the file."""
+    sent = 0
+    while sent < size:
+        try:
+            count = os.sendfile(sock.fileno(), handle, offset + sent, min(size - sent, PIECE))
+        except BlockingIOError:
+            _wait_until_writable(sock)
+            continue
+        except ConnectionError:
+            raise
+        except OSError:
+            break
+        if not count:
+            break
+        sent += count
+        stream.advance(count)
+    return sent
+
+
+def _wait_until_writable(sock: socket.socket) -> None:
+    seconds = sock.gettimeout()
+    waiting = select.poll()
+    waiting.register(sock, select.POLLOUT)
+    if not waiting.poll(None if seconds is None else seconds * 1000):
+        raise TimeoutError("timed out")
+
+
+def hear(connection: http.client.HTTPConnection, method: str) -> Answer:
+    """Return the answer to the request that was sent; its body is still to be read.
+
+    Raises:
+        OSError, http.client.HTTPException: when none comes.
+    """
+    answer = Answer(t.cast(socket.socket, connection.sock), method=method)
     try:
         answer.begin()
     except BaseException:

@@ -51,6 +51,8 @@ options:
     description:
       - An earlier bundle, one of its volumes or its C(bundle.json). Layers that it has are left out, and the receiver
         must have pushed it before. Files and manifests are carried all the same.
+      - It has to be signed with O(key) or by one of O(trusted_keys). The signature is in the volume, or in
+        C(bundle.json.sig) beside C(bundle.json).
     type: path
   inventory:
     description:
@@ -58,6 +60,20 @@ options:
         M(homeport.registry.inventory_info) returns it. Layers that the receiver has are left out.
       - Unlike with O(parent), lost media and deleted images do no harm.
     type: path
+  trusted_keys:
+    description:
+      - Public keys beside the public half of O(key) that may have signed O(parent), each as in a C(.pub) file of
+        OpenSSH.
+    type: list
+    elements: str
+    default: []
+  inventory_keys:
+    description:
+      - Public keys of the receiver that may have signed O(inventory), in the file with C(.sig) at the end of its name
+        that M(homeport.registry.bundle_inventory) writes with a key. Without any, no signature is asked for.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - homeport.registry._bundle_building
   - homeport.registry._bundle_building.sources
@@ -100,6 +116,15 @@ EXAMPLES = r"""
     key: /etc/homeport/bundle_key
     volume_size: 4480M
     parent: /srv/bundles/bundle-shop-2026.10.vol01.tar
+
+- name: Build what the receiver does not have, and believe only what it has signed
+  homeport.registry.bundle_build:
+    lock: "{{ playbook_dir }}/bundle.lock.json"
+    dest: /srv/bundles
+    key: /etc/homeport/bundle_key
+    inventory: /media/transfer/inventory.json
+    inventory_keys:
+      - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHx6DOuLa2VKOl7YK3bDLm+yLGLZkpJVyEmEXO3oOYJC site@example.com
 
 - name: See what would be downloaded
   homeport.registry.bundle_build:
@@ -184,6 +209,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.homeport.registry.plugins.module_utils import _bundle_sshsig as sshsig
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_build import Build, Key, absent_of
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_cache import Cache
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_known import read_known
@@ -205,7 +231,8 @@ def plan(module: AnsibleModule) -> Build:
     key = Key(read_file(params["key"]), params["key_passphrase"])
     cache = Cache(params["cache"], writable=not module.check_mode)
     size = bytes_of(params["volume_size"])
-    return Build(lock, params["lock"], params["dest"], key, read_known(params), size, cache)
+    known = read_known(params, sshsig.public_key(*key).line)
+    return Build(lock, params["lock"], params["dest"], key, known, size, cache)
 
 
 def build_it(module: AnsibleModule) -> dict[str, t.Any]:
@@ -260,6 +287,8 @@ def main() -> None:
             "volume_size": {"type": "str"},
             "parent": {"type": "path"},
             "inventory": {"type": "path"},
+            "trusted_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
+            "inventory_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
             **building_spec(),
             **sources_spec(),
         },

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 import time
@@ -18,8 +19,9 @@ class Proxy:
     """Passes requests on to a port of this machine, one connection there for each one here.
 
     rate: bytes a second of all uploads. cut_after: bytes of bodies after which a connection dies. limit: larger bodies
-    get 413. swallow: bodies are read and never answered. `uploaded` and `largest` tell the bytes of bodies that went
-    through, and of the largest body; `refused` how often the registry was said to be busy.
+    get 413. swallow: bodies are read and never answered. no_mounts: what asks for a mount opens an upload instead.
+    `uploaded` and `largest` tell the bytes of bodies that went through, and of the largest body; `refused` how often
+    the registry was said to be busy.
     """
 
     def __init__(self, port: int) -> None:
@@ -30,6 +32,7 @@ class Proxy:
         self.cut_after: int | None = None
         self.limit: int | None = None
         self.swallow = False
+        self.no_mounts = False
         self.uploaded = 0
         self.largest = 0
         self.refused = 0
@@ -95,6 +98,8 @@ class Proxy:
         if self.swallow and size > _PIECE:
             while stream.read(_PIECE):
                 pass
+        if self.no_mounts:
+            head = re.sub(rb"^(POST [^ ?]+/uploads/)\?mount=[^ ]*", rb"\1", head)
         server.sendall(head)
         cuts = self._cuts
         for piece in _pieces(stream, size):
@@ -105,9 +110,9 @@ class Proxy:
             if cuts != self._cuts:
                 # With unread data the client is told at once; after a mere shutdown it would wait for a window.
                 raise ValueError("what is behind went away")
-            if self.rate:
+            if rate := self.rate:
                 with self._lock:
-                    time.sleep(len(piece) / self.rate)
+                    time.sleep(len(piece) / rate)
             server.sendall(piece)
             with self._lock:
                 self.uploaded += len(piece)

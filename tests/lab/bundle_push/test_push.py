@@ -123,7 +123,7 @@ def test_twelve_steps(push, paths, writer, session, tmp_path, key):
             foretold = result
             assert client.list_repositories(session) == []
     assert foretold is not None
-    for name in ("sent", "mounted", "skipped", "tags"):
+    for name in ("sent", "mounted", "skipped", "manifests", "tags"):
         assert foretold["totals"][name] == result["totals"][name], name
     assert foretold["diff"]["after"].keys() == result["diff"]["after"].keys()
     assert foretold["diff"]["before"] == {}
