@@ -194,14 +194,17 @@ def _other_mirror_files(mirror: Mirror, root: str, kind: str) -> dict[str, str]:
     return files
 
 
-def _remedy_for_foreign(name: str, kind: str) -> str:
-    if kind not in ("k3s", "rke2"):
+def _remedy_for_foreign(name: str, kind: str, path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        first = file.readline()
+    if kind not in ("k3s", "rke2") or "DO NOT EDIT" not in first:
         return "Delete it, or let it be replaced (and put back on removal): replace_foreign: true."
     # It makes the file from its own list at each start, so whatever replaced it would be gone after the next one.
     entry = f"{json.dumps(name)}: {{tls: {{ca_file: <path of the CA certificate>}}}}"
     return (
-        f"{kind} makes it from /etc/rancher/{kind}/registries.yaml. Add there, below configs, the entry {entry} and"
-        f" restart {kind}, or take {name} out of that file and restart {kind}: then it needs no entry."
+        f"{kind} makes it from /etc/rancher/{kind}/registries.yaml. Let the entry be added there (registries_yaml:"
+        f" listed), or add it yourself below configs, {entry}, and restart {kind}; or take {name} out of that file and"
+        f" restart {kind}: then it needs no entry."
     )
 
 
@@ -241,7 +244,7 @@ def refuse_what_shadows(name: str, root: str, kind: str, ours: t.Collection[str]
             "own a directory for the registry",
             where=os.path.join(folder, "hosts.toml"),
             got="somebody else wrote this file, and with it containerd does not read ca.crt",
-            remedy=_remedy_for_foreign(name, kind),
+            remedy=_remedy_for_foreign(name, kind, os.path.join(folder, "hosts.toml")),
         )
     for entry in present:
         stem, extension = os.path.splitext(entry)

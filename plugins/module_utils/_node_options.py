@@ -14,6 +14,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._node_containerd
 from ansible_collections.homeport.registry.plugins.module_utils._node_cri import Login
 from ansible_collections.homeport.registry.plugins.module_utils._node_directory import check_name
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
+from ansible_collections.homeport.registry.plugins.module_utils._node_listing import MODES
 from ansible_collections.homeport.registry.plugins.module_utils._node_pem import read_bundle
 from ansible_collections.homeport.registry.plugins.module_utils._node_plan import Wish
 from ansible_collections.homeport.registry.plugins.module_utils._node_record import PATH
@@ -68,6 +69,7 @@ SPEC: dict[str, t.Any] = {
     "restart": {"type": "str", "choices": ["never", "plan", "now"], "default": "never"},
     "restart_command": _TEXTS,
     "revert_config_path": _NO,
+    "registries_yaml": {"type": "str", "choices": [*MODES], "default": "listed"},
     "record": {"type": "path", "default": PATH},
     "timeout": {"type": "float", "default": 10},
     "pull_timeout": {"type": "float", "default": 120},
@@ -152,6 +154,7 @@ def settings_from(params: t.Mapping[str, t.Any]) -> Settings:
         restart=params["restart"],
         restart_command=tuple(params["restart_command"]),
         revert_config=params["revert_config_path"],
+        registries_yaml=params["registries_yaml"],
         record=params["record"],
         timeout=params["timeout"],
         pull_timeout=params["pull_timeout"],
@@ -185,7 +188,7 @@ def result_of(rollout: Rollout) -> dict[str, t.Any]:
         {
             "service": restart.service.name,
             "reason": restart.reason,
-            "file": restart.change.path,
+            "file": restart.file,
             "done": not rollout.check and not rollout.waits_for_restart,
         }
         if restart
@@ -193,7 +196,7 @@ def result_of(rollout: Rollout) -> dict[str, t.Any]:
     )
     names = ("kind", "endpoint", "config", "config_path", "root", "reason")
     return {
-        "changed": bool(rollout.changes) and (rollout.check or not rollout.waits_for_restart),
+        "changed": bool(rollout.changes or restart) and (rollout.check or not rollout.waits_for_restart),
         "registries": registries,
         "runtime": {"version": as_text(runtime.version), **{name: getattr(runtime, name) for name in names}},
         "restart": about,

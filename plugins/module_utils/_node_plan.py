@@ -16,15 +16,18 @@ from ansible_collections.homeport.registry.plugins.module_utils import _node_dir
 from ansible_collections.homeport.registry.plugins.module_utils import _node_hosts_file as hosts_file
 from ansible_collections.homeport.registry.plugins.module_utils import _node_pem as pem
 from ansible_collections.homeport.registry.plugins.module_utils import _node_probe as probe
+from ansible_collections.homeport.registry.plugins.module_utils import _node_rancher as rancher
 from ansible_collections.homeport.registry.plugins.module_utils._node_cri import Login
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import DistrustError, NodeError
 from ansible_collections.homeport.registry.plugins.module_utils._node_files import Content, load, read
+from ansible_collections.homeport.registry.plugins.module_utils._node_listing import Listing, plan_listing
 from ansible_collections.homeport.registry.plugins.module_utils._node_record import Owned, Record
 from ansible_collections.homeport.registry.plugins.module_utils._node_restart import (
     Change,
     Restart,
     config_change,
     config_revert,
+    service_for,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import Runtime
 
@@ -104,6 +107,9 @@ class Plan:
     # Entries of Docker's daemon.json that are ours, and what a reload has to bring into force.
     entries: dict[str, dict[str, list[str]]] = dataclasses.field(default_factory=dict)
     reload: list[str] | None = None
+    listing: Listing = dataclasses.field(default_factory=Listing)
+    # Directory names that are in force only after a restart, which is not allowed.
+    waiting: list[str] = dataclasses.field(default_factory=list)
 
 
 def make_plan(
@@ -116,6 +122,7 @@ def make_plan(
     restart_allowed: bool,
     restart_command: t.Sequence[str] = (),
     revert_config: bool = False,
+    registries_yaml: str = "listed",
 ) -> Plan:
     """Compare a node with what is wanted.
 
@@ -128,6 +135,7 @@ def make_plan(
         restart_allowed: whether the runtime may be restarted at all.
         restart_command: how to restart a runtime that is no systemd service.
         revert_config: whether a removal also puts config_path back.
+        registries_yaml: which registries belong into registries.yaml of k3s and RKE2.
 
     Raises:
         NodeError: when something has to be decided or repaired by a person first.
@@ -137,16 +145,21 @@ def make_plan(
     root = runtime.root or _planned_root(runtime)
     if wanted and not runtime.root:
         plan.restart = config_change(runtime, root, restart_command, restart_allowed)
-    elif revert_config and restart_allowed and not wanted and record.config.before:
+    elif (
+        revert_config and restart_allowed and not wanted and record.config.before and runtime.kind not in rancher.KINDS
+    ):
         plan.restart = config_revert(runtime, record.config, restart_command)
+    plan.listing = plan_listing(wishes, record, runtime, registries_yaml, restart_allowed=restart_allowed)
+    plan.warnings += plan.listing.warnings
+    _plan_start(plan, runtime, restart_command, restart_allowed)
     hosts_changes = _hosts_changes(wishes)
-    found = [(wish, {**_dropped(wish, record), **wish.files(runtime, root)}) for wish in wishes]
-    kept = _kept_files(found)
+    found = [(wish, _wanted_files(wish, record, runtime, root, plan.listing)) for wish in wishes]
+    kept = {**_files_of_others(found, record), **_kept_files(found)}
     for wish, folders in found:
         for folder, files in folders.items():
             plan.files[folder] = files
             owned = record.owned.get(folder, Owned())
-            if wish.present and folder in wish.folders:
+            if wish.present and folder in wish.folders and folder not in plan.listing.files:
                 ours = {*owned.digests}
                 plan.warnings += directory.refuse_what_shadows(
                     folder, root, runtime.kind, ours, replace=wish.replace_foreign
@@ -167,7 +180,29 @@ def make_plan(
                 before = record.owned.get(wish.folders[0], Owned())
                 plan.presented[wish.folders[0]] = _look(wish, before, timeout)
     plan.changes += [*hosts_changes, *_daemon_changes(wishes, record, runtime, plan)]
+    plan.changes += [plan.listing.change] if plan.listing.change else []
     return plan
+
+
+def _plan_start(plan: Plan, runtime: Runtime, restart_command: t.Sequence[str], allowed: bool) -> None:
+    """Plan the restart that lets k3s or RKE2 read its file, or say that it is still to come."""
+    listing = plan.listing
+    if listing.waiting and allowed:
+        plan.restart = Restart(listing.reason, service_for(runtime, restart_command), listing.path, None, runtime.root)
+    elif listing.waiting:
+        plan.waiting = listing.waiting
+        plan.warnings.append(
+            f"{', '.join(listing.waiting)}: in force after the next start of {runtime.kind}, which alone reads"
+            f" {listing.path}; a restart is not allowed now (registry_node_trust_restart: never)"
+        )
+
+
+def _wanted_files(
+    wish: Wish, record: Record, runtime: Runtime, root: str, listing: Listing
+) -> dict[str, dict[str, str | None]]:
+    """Return its files by directory name and path, with those of what it had and has not any more."""
+    found = {**_dropped(wish, record), **wish.files(runtime, root)}
+    return {folder: listing.files.get(folder, files) for folder, files in found.items()}
 
 
 def _dropped(wish: Wish, record: Record) -> dict[str, dict[str, str | None]]:
@@ -177,6 +212,14 @@ def _dropped(wish: Wish, record: Record) -> dict[str, dict[str, str | None]]:
         for folder, owned in record.owned.items()
         if owned.of == wish.folders[0] and folder not in wish.folders
     }
+
+
+def _files_of_others(
+    found: t.Sequence[tuple[Wish, dict[str, dict[str, str | None]]]], record: Record
+) -> dict[str, str | None]:
+    """Return the files that what this run does not speak of needs as well, by path."""
+    folders = {folder for _wish, folders in found for folder in folders}
+    return {path: None for key, owned in record.owned.items() if key not in folders for path in owned.digests}
 
 
 def _kept_files(found: t.Sequence[tuple[Wish, dict[str, dict[str, str | None]]]]) -> dict[str, str | None]:

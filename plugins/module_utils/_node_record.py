@@ -43,7 +43,8 @@ class Owned:
 class Record:
     """The record of a node.
 
-    `directories` are those that we made, `entries` what we added to Docker's daemon.json by directory name and key.
+    `directories` are those that we made, `entries` what we added to Docker's daemon.json by directory name and key,
+    `listed` what we added to registries.yaml by directory name.
     """
 
     path: str
@@ -51,6 +52,7 @@ class Record:
     directories: list[str] = dataclasses.field(default_factory=list)
     config: Owned = dataclasses.field(default_factory=Owned)
     entries: dict[str, dict[str, list[str]]] = dataclasses.field(default_factory=dict)
+    listed: dict[str, list[dict[str, t.Any]]] = dataclasses.field(default_factory=dict)
     runtime: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     pending: dict[str, dict[str, t.Any] | None] = dataclasses.field(default_factory=dict)
     pending_directories: list[str] = dataclasses.field(default_factory=list)

@@ -19,11 +19,12 @@ from ansible_collections.homeport.registry.plugins.module_utils._node_runtime im
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """A file before and after; None where there is none."""
+    """A file before and after; None where there is none. `show` makes of a text what a diff may show of it."""
 
     path: str
     before: Content | None
     after: Content | None
+    show: t.Callable[[str], str] | None = None
 
     @property
     def action(self) -> str:
@@ -35,7 +36,8 @@ class Change:
         """Return both texts for a diff."""
 
         def text(content: Content | None) -> str:
-            return content.data.decode("utf-8", "replace") if content else ""
+            found = content.data.decode("utf-8", "replace") if content else ""
+            return self.show(found) if self.show and found else found
 
         return {
             "before_header": self.path,
@@ -47,11 +49,15 @@ class Change:
 
 @dataclasses.dataclass(frozen=True)
 class Restart:
-    """A restart of the runtime that cannot be avoided, and the file that forces it."""
+    """A restart of the runtime that cannot be avoided, and the file that forces it.
+
+    `change` is that of the runtime's own configuration, if that changes; `root` what it reads then, if that is known.
+    """
 
     reason: str
     service: Service
-    change: Change
+    file: str
+    change: Change | None
     root: str
 
 
@@ -94,7 +100,8 @@ def config_change(runtime: Runtime, root: str, restart_command: t.Sequence[str],
             f' config_path = "{root}" yourself.',
         )
     content = dataclasses.replace(before or Content(b""), data=after.encode())
-    return Restart(runtime.reason, _service(runtime, restart_command), Change(runtime.config, before, content), root)
+    change = Change(runtime.config, before, content)
+    return Restart(runtime.reason, service_for(runtime, restart_command), runtime.config, change, root)
 
 
 def config_revert(runtime: Runtime, owned: Owned, restart_command: t.Sequence[str]) -> Restart | None:
@@ -104,10 +111,16 @@ def config_revert(runtime: Runtime, owned: Owned, restart_command: t.Sequence[st
     if current is None or current.sha256 != owned.digests[path] or current == before:
         return None
     change = Change(path, current, before)
-    return Restart("config_path goes back to what it was", _service(runtime, restart_command), change, "")
+    service = service_for(runtime, restart_command)
+    return Restart("config_path goes back to what it was", service, path, change, "")
 
 
-def _service(runtime: Runtime, restart_command: t.Sequence[str]) -> Service:
+def service_for(runtime: Runtime, restart_command: t.Sequence[str]) -> Service:
+    """Return how a runtime is restarted without harm to its containers.
+
+    Raises:
+        NodeError: when that is not known, or would end them.
+    """
     service = service_of(runtime.pid, restart_command)
     if service is None:
         raise NodeError(

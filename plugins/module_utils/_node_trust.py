@@ -43,7 +43,7 @@ HOSTS_CACHE = 7
 class Settings:
     """How to go about it; times in seconds.
 
-    `verify` is cri, tls or none; `restart` never, plan or now.
+    `verify` is cri, tls or none; `restart` never, plan or now; `registries_yaml` listed, always or never.
     """
 
     runtime: str = "auto"
@@ -52,6 +52,7 @@ class Settings:
     restart: str = "never"
     restart_command: tuple[str, ...] = ()
     revert_config: bool = False
+    registries_yaml: str = "listed"
     record: str = ""
     timeout: float = 10
     pull_timeout: float = 120
@@ -89,7 +90,8 @@ class Rollout:
     @property
     def changes(self) -> list[Change]:
         """Every file that changes, the configuration of the runtime last."""
-        return [*self.plan.changes, *([self.plan.restart.change] if self.plan.restart else [])]
+        restart = self.plan.restart
+        return [*self.plan.changes, *([restart.change] if restart and restart.change else [])]
 
     def run(self) -> None:
         """Do what the plan says, unless it is a check or waits for a restart.
@@ -104,10 +106,15 @@ class Rollout:
         if self.check or self.waits_for_restart:
             self._note_proofs(pull=False)
             return
-        if self.changes:
+        if self.changes or restart:
             self._apply()
-        elif self._note_proofs(pull=True):
+        elif self._note_proofs(pull=True) or self._forgets():
             self._remember([])
+
+    def _forgets(self) -> bool:
+        """Tell whether something goes of which every file stays, since others need it too."""
+        owned = {*self.record.owned, *self.record.listed, *self.record.entries}
+        return any(folder in owned for wish in self.wishes if not wish.present for folder in wish.folders)
 
     def _find_runtime(self) -> Runtime:
         if self.record.runtime:
@@ -128,6 +135,7 @@ class Rollout:
             restart_allowed=self.settings.restart != "never",
             restart_command=self.settings.restart_command,
             revert_config=self.settings.revert_config,
+            registries_yaml=self.settings.registries_yaml,
         )
         self.warnings += plan.warnings
         return plan
@@ -174,6 +182,7 @@ class Rollout:
                 got=self.runtime.reason or f"containerd reads {self.runtime.root}",
                 remedy="Look for another program that writes this file.",
             )
+        self.plan.listing.refuse_unread(self.runtime.root)
 
     def _put_back(self, made: list[str], restarting: bool, cause: BaseException) -> None:
         """Restore every file, and the runtime with the old ones; what fails here is added to the cause."""
@@ -221,6 +230,9 @@ class Rollout:
         for wish in self.wishes:
             folder = wish.folders[0]
             if not wish.present:
+                continue
+            if set(wish.folders) & set(self.plan.waiting):
+                self.proofs[folder] = {"key": "", "how": "waits", "by": "", "image": "", "at": ""}
                 continue
             owned = self.record.owned.get(folder, Owned())
             known = all(set(self.plan.files[name]) == set(self._owned(name).digests) for name in wish.folders)
@@ -314,10 +326,24 @@ class Rollout:
         elif not self.record.entries:
             self.record.config = Owned()
 
+    def _remember_listing(self) -> None:
+        listing, record = self.plan.listing, self.record
+        if not listing.path:
+            return
+        for key, entries in listing.ours.items():
+            record.listed[key] = [entry.dump() for entry in entries]
+        record.listed = {key: entries for key, entries in record.listed.items() if entries}
+        if not record.listed:
+            record.config = Owned()
+        elif listing.change:
+            before = listing.change.before
+            record.config.before.setdefault(listing.path, before.dump() if before else None)
+
     def _remember_config(self) -> None:
         self._remember_entries()
+        self._remember_listing()
         restart = self.plan.restart
-        if restart is None:
+        if restart is None or restart.change is None:
             return
         path, after = restart.change.path, restart.change.after
         if restart.root and after:

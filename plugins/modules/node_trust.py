@@ -20,7 +20,8 @@ description:
     was there before, writes each file in one step, proves, and puts every file back when anything fails.
   - What is owned and what was there before is recorded on the node, so that removal restores it exactly.
   - Only when containerd does not read C(certs.d) at all is its configuration changed, by one value in place, which
-    needs one restart of containerd. That happens only with O(restart=now).
+    needs one restart of containerd. That happens only with O(restart=now). So does a registry that
+    C(registries.yaml) of k3s or RKE2 mentions.
   - Needs Python 3.9 or newer on the node and nothing else.
 options:
   registries:
@@ -151,6 +152,7 @@ options:
     description:
       - What to do when containerd does not read C(certs.d) yet. V(never) fails and says what to do, V(plan) changes
         nothing and returns what would be done, V(now) changes the configuration and restarts.
+      - For C(registries.yaml) of k3s and RKE2, V(never) writes the entry and says that it waits for the next start.
     type: str
     choices: [never, plan, now]
     default: never
@@ -165,6 +167,20 @@ options:
         the changed value stays, which is harmless.
     type: bool
     default: false
+  registries_yaml:
+    description:
+      - For k3s and RKE2, which registries and mirrors are kept in their own C(registries.yaml), as single entries
+        beside those of others. It is read only when they start, so a change there needs one restart, O(restart), or
+        waits for the next one.
+      - V(listed) are those that the file mentions, since k3s makes their directory in C(certs.d) itself. All others are
+        kept in C(certs.d), which is read on every pull.
+      - V(always) are all that need an entry, for releases of k3s and RKE2 before September 2024, which remove other
+        directories at each start, and for those who want everything in one place.
+      - With V(never) nothing new is written there, and a registry that the file mentions is refused until its entry was
+        added by hand.
+    type: str
+    choices: [listed, always, never]
+    default: listed
   record:
     description: File on the node that keeps what is owned and what was there before. Readable by root only.
     type: path
@@ -221,6 +237,14 @@ EXAMPLES = r"""
       - upstream: docker.io
         name: cache.example.com
 
+- name: Trust a registry on a node of k3s, with one restart where registries.yaml mentions it
+  homeport.registry.node_trust:
+    registries:
+      - name: registry.example.com:5000
+        ca_certificates:
+          - "{{ lookup('ansible.builtin.file', 'ca.crt') }}"
+    restart: now
+
 - name: Forget a registry
   homeport.registry.node_trust:
     registries:
@@ -276,7 +300,7 @@ registries:
     proof:
       description:
         - C(how) is V(pulled), V(answered) (the registry itself said that there is no such image or no such account),
-          V(looked) (by Python only) or V(none).
+          V(looked) (by Python only), V(waits) (for the next start of k3s or RKE2) or V(none).
       type: dict
 runtime:
   description: The container runtime and where it looks.
