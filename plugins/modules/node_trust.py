@@ -237,14 +237,6 @@ EXAMPLES = r"""
       - upstream: docker.io
         name: cache.example.com
 
-- name: Trust a registry on a node of k3s, with one restart where registries.yaml mentions it
-  homeport.registry.node_trust:
-    registries:
-      - name: registry.example.com:5000
-        ca_certificates:
-          - "{{ lookup('ansible.builtin.file', 'ca.crt') }}"
-    restart: now
-
 - name: Forget a registry
   homeport.registry.node_trust:
     registries:
