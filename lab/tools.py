@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -28,19 +29,28 @@ def common() -> dict[str, Path]:
     """Return the programs that are the same in both flavours."""
     found = {"kind": kind()}
     for name in ("skopeo", "docker"):
-        path = shutil.which(name)
+        path = outside(name)
         if path:
-            found[name] = Path(path)
+            found[name] = path
     return found
+
+
+def outside(name: str) -> Path | None:
+    """Return the program of this name on PATH that is no link of a checkout's own: such a link could lead to itself."""
+    for folder in os.get_exec_path():
+        path = shutil.which(name, path=folder or os.curdir)
+        if path and Path(folder).parts[-2:] != layout.BIN.parts[-2:]:
+            return Path(path).absolute()
+    return None
 
 
 def kind_on_path() -> Path | None:
     """Return the kind on PATH if it is new enough for the lab's cluster configuration."""
-    path = shutil.which("kind")
-    if not path or Path(path).parent == layout.BIN:
+    path = outside("kind")
+    if not path:
         return None
-    found = re.search(r"v(\d+)\.(\d+)", shell.attempt([path, "version"]).stdout)
-    return Path(path) if found and (int(found[1]), int(found[2])) >= KIND_MINIMUM else None
+    found = re.search(r"v(\d+)\.(\d+)", shell.attempt([str(path), "version"]).stdout)
+    return path if found and (int(found[1]), int(found[2])) >= KIND_MINIMUM else None
 
 
 def kind() -> Path:

@@ -181,7 +181,7 @@ def test_links_follow_their_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     ("said", "fits"), [("kind v0.33.0 go1.26", True), ("kind v0.20.0 go1.20", False), ("what", False)]
 )
 def test_a_kind_on_path_must_be_new_enough(monkeypatch: pytest.MonkeyPatch, said: str, fits: bool) -> None:
-    monkeypatch.setattr(tools.shutil, "which", lambda name: "/usr/bin/kind")
+    monkeypatch.setattr(tools.shutil, "which", lambda name, path=None: "/usr/bin/kind")
     answer(monkeypatch, said)
     assert (tools.kind_on_path() is not None) is fits
 
