@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import subprocess
@@ -107,6 +108,13 @@ class Distribution:
                 self.stop()
                 raise RuntimeError(self.log.read_text())
             time.sleep(0.02)
+
+    def cpu(self) -> float:
+        """Return the CPU seconds that the server has taken so far."""
+        if not self._process:
+            return 0.0
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> None:
         """Stop the server and wait for its end."""
