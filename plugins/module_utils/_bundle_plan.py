@@ -193,6 +193,7 @@ def make_plan(session: Session, opened: Opened, threads: int) -> Plan:
         blobs=[(one.repository, digest, bundle.blobs[digest].size) for one in images for digest in one.blobs],
         manifests=[(one.repository, digest) for one in images for digest in one.manifests],
         tags=[(one.repository, tag) for one in images for tag in one.tags],
+        kept=[(one.repository, one.keep, one.image.digest) for one in images],
         threads=threads,
     )
     repositories = list(dict.fromkeys(one.repository for one in images))

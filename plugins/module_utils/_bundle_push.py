@@ -308,7 +308,8 @@ class Pusher:
             self._session,
             blobs=blobs,
             manifests=[(image.repository, digest) for image in wrote for digest in image.manifests],
-            tags=[(image.repository, image.keep) for image in wrote],
+            tags=(),
+            kept=[(image.repository, image.keep, image.image.digest) for image in wrote],
             threads=self._threads,
         )
         for image in wrote:

@@ -80,15 +80,23 @@ def has_manifest(session: Session, repository: str, digest: str) -> bool:
     Raises:
         RegistryError: when the registry does not tell.
     """
+    return served_digest(session, repository, digest) == digest
+
+
+def served_digest(session: Session, repository: str, reference: str) -> str:
+    """Return the digest of the manifest that is served, whole and right, under a tag or digest, or nothing.
+
+    Raises:
+        RegistryError: when the registry does not tell.
+    """
     try:
-        get_manifest(session, repository, digest)
+        return get_manifest(session, repository, reference).digest
     except (NotFoundError, TruncatedError, DigestError):
-        return False
+        return ""
     except HttpError as exc:
         if exc.status in NOT_NOW or exc.status < 500:
             raise
-        return False
-    return True
+        return ""
 
 
 def tag_digest(session: Session, repository: str, tag: str) -> str:
@@ -113,6 +121,7 @@ def survey(
     blobs: Iterable[tuple[str, str, int]],
     manifests: Iterable[Place],
     tags: Iterable[Place],
+    kept: Iterable[tuple[str, str, str]] = (),
     threads: int,
 ) -> Survey:
     """Look for contents and tags.
@@ -122,12 +131,23 @@ def survey(
         blobs: repository, digest and size in bytes of each.
         manifests: repository and digest of each.
         tags: repository and tag of each.
+        kept: repository, tag and digest of each manifest that should be under a tag, for which one look may do.
         threads: connections to use at once.
 
     Raises:
         RegistryError: when the registry does not answer, or may not be asked.
     """
     found, lock = Survey(), threading.Lock()
+
+    def look_at_kept(one: tuple[str, str, str]) -> None:
+        repository, tag, digest = one
+        shown = served_digest(session, repository, tag)
+        there = shown == digest or has_manifest(session, repository, digest)
+        with lock:
+            if shown:
+                found.tags[repository, tag] = shown
+            if there:
+                found.manifests.add((repository, digest))
 
     def look(item: tuple[str, str, str, int]) -> None:
         kind, repository, what, size = item
@@ -144,8 +164,11 @@ def survey(
             with lock:
                 (found.manifests if kind == "manifest" else found.blobs).add((repository, what))
 
-    items = [("tag", *place, 0) for place in dict.fromkeys(tags)]
-    items += [("manifest", *place, 0) for place in dict.fromkeys(manifests)]
+    both = dict.fromkeys(kept)
+    known = {(repository, what) for repository, tag, digest in both for what in (tag, digest)}
+    in_parallel(look_at_kept, both, threads)
+    items = [("tag", *place, 0) for place in dict.fromkeys(tags) if place not in known]
+    items += [("manifest", *place, 0) for place in dict.fromkeys(manifests) if place not in known]
     items += [("blob", *one) for one in dict.fromkeys(blobs)]
     in_parallel(look, items, threads)
     return found

@@ -11,9 +11,15 @@ import subprocess
 import pytest
 
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_client as client
+from ansible_collections.homeport.registry.plugins.module_utils._bundle_check import open_bundle
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_known import read_inventory
+from ansible_collections.homeport.registry.plugins.module_utils._bundle_plan import make_plan
+from ansible_collections.homeport.registry.plugins.module_utils._registry_http import Exchange
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import take_inventory
+from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
+from ansible_collections.homeport.registry.plugins.module_utils._registry_transport import Transport
 from ansible_collections.homeport.registry.plugins.modules import bundle_inventory, bundle_prune
+from tests.lab.inventory.images import Store
 from tests.unit.bundle.writer import Key, Writer, digest_of
 
 from .conftest import ACCOUNT, fill, noise
@@ -185,3 +191,25 @@ def test_refusals(prune, bundles, session, push, tmp_path, key):
         assert result["failed"], options
         assert saying in result["msg"]
     assert take_inventory(session) == before
+
+
+def test_what_a_tag_shows_is_not_asked_for_again(push, server, tmp_path, key):
+    """One look at the tag that keeps an image proves its manifest as well; a damaged one is neither."""
+    writer = fill(Writer())
+    paths = [str(path) for path in writer.write(tmp_path / "in", key)]
+    push(paths)
+    seen: list[Exchange] = []
+    transport = Transport(observer=seen.append)
+    with open_bundle(paths, [key.public]) as opened:
+        plan = make_plan(Session(transport, server.url, *ACCOUNT), opened, 4)
+        assert all(plan.is_done(image) for image in plan.images)
+        asked = {one.url.partition("/v2/")[2] for one in seen}
+        for image in plan.images:
+            assert f"{image.repository}/manifests/{image.keep}" in asked
+            assert f"{image.repository}/manifests/{image.image.digest}" not in asked
+        top = plan.images[0]
+        Store(tmp_path / "store").blob(top.image.digest).write_bytes(b"{}")
+        damaged = make_plan(Session(transport, server.url, *ACCOUNT), opened, 4)
+    transport.close()
+    assert (top.repository, top.image.digest) not in damaged.found.manifests
+    assert (top.repository, top.keep) not in damaged.found.tags
