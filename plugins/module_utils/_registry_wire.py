@@ -16,6 +16,7 @@ import os
 import re
 import select
 import socket
+import ssl
 import typing as t
 from collections.abc import Mapping
 
@@ -190,8 +191,10 @@ def send_body(sock: socket.socket, stream: t.Any, size: int) -> None:
     Raises:
         OSError: when the other side takes no more.
     """
-    place = stream.place() if hasattr(stream, "place") and type(sock) is socket.socket and size else None
-    if place and hasattr(os, "sendfile"):
+    # What is encrypted has to come past here.
+    plain = not isinstance(sock, ssl.SSLSocket) and hasattr(os, "sendfile")
+    place = stream.place() if plain and size and hasattr(stream, "place") else None
+    if place:
         size -= _send_file(sock, stream, place[0], place[1], size)
     buffer = memoryview(bytearray(min(PIECE, size)))
     while size > 0:
