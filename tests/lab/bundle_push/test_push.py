@@ -13,7 +13,11 @@ import pytest
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_client as client
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_upload as upload
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import take_inventory
+from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
+from ansible_collections.homeport.registry.plugins.module_utils._registry_tls import make_context
+from ansible_collections.homeport.registry.plugins.module_utils._registry_transport import Transport
 from ansible_collections.homeport.registry.plugins.module_utils._registry_verify import check_content
+from tests.lab.modules.authority import Authority
 from tests.lab.modules.distribution import Distribution
 from tests.unit.bundle.writer import Key, Writer, digest_of, flip, offset_of
 from tools.paths import ROOT
@@ -96,6 +100,19 @@ def test_everything_arrives_byte_for_byte(push, paths, writer, session, server):
     for digest in writer.manifests:
         if digest not in writer.images["quay.io:8443/team/list:2"]["tags"].values():
             assert any(digest in repository.entries for repository in inventory.repositories.values()), digest
+
+
+def test_over_tls(push, start, tmp_path, key):
+    """What is encrypted is read and not sent by the kernel."""
+    authority = Authority(tmp_path)
+    server = start(users=[ACCOUNT], tls=authority.issue(), store=tmp_path / "encrypted")
+    writer = fill(Writer())
+    writer.image("docker.io/library/large:1", writer.manifest(noise(9, 5 << 20)))
+    result = push(writer.write(tmp_path / "in", key), url=server.url, ca_cert=str(authority.ca_file))
+    assert result["complete"] is True, result
+    transport = Transport(context=make_context(ca_file=str(authority.ca_file)))
+    is_whole(Session(transport, server.url, *ACCOUNT), writer)
+    transport.close()
 
 
 def test_each_content_is_sent_once(push, paths, writer):
