@@ -36,12 +36,12 @@ def assign(bundle: fmt.Bundle, volume_size: int | None, known: Collection[str]) 
     Args:
         bundle: with everything in the first volume.
         volume_size: bytes that a volume may have, or nothing for a single one.
-        known: digests of what the receiver has already; manifests are carried all the same, since a new tag needs them.
+        known: digests of what the receiver's registry has already, of which `left_out` is not carried.
 
     Raises:
         SpaceError: when a content is larger than a volume.
     """
-    known = {digest for digest in known if digest in bundle.blobs and digest not in bundle.manifests}
+    known = left_out(bundle, known)
     if volume_size is None:
         places, volumes = dict[str, int](), 1
     else:
@@ -62,6 +62,19 @@ def assign(bundle: fmt.Bundle, volume_size: int | None, known: Collection[str]) 
         files=tuple(dataclasses.replace(file, volume=places.get(file.path, 1)) for file in bundle.files),
         volumes=volumes,
     )
+
+
+def left_out(bundle: fmt.Bundle, known: Collection[str]) -> set[str]:
+    """Return what a delta leaves out for a receiver whose registry has `known`.
+
+    Manifests are carried all the same, since a new tag needs them. So are all contents of an image for the beginning
+    that is new, since nodes take it from the bundle and have no registry to ask for the rest.
+    """
+    carried = set(bundle.manifests)
+    for image in bundle.images:
+        if image.bootstrap and image.digest not in known:
+            carried.update(bundle.blobs_of(image))
+    return {digest for digest in known if digest in bundle.blobs and digest not in carried}
 
 
 def overhead(bundle: fmt.Bundle) -> int:

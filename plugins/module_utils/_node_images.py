@@ -128,6 +128,12 @@ class Store:
         done = process.run([*self._ctr, "images", "check", f"name=={json.dumps(reference)}"], timeout=self._timeout)
         return not done.code and bool(re.search(r"\scomplete\s", done.output))
 
+    def running(self) -> set[str]:
+        """Return what containers that run now are made of, as containerd calls it."""
+        tasks = {line.split()[0] for line in self._run("tasks", "ls").output.splitlines()[1:] if line.strip()}
+        rows = [line.split() for line in self._run("containers", "ls").output.splitlines()[1:]]
+        return {row[1] for row in rows if len(row) > 2 and row[0] in tasks}
+
     def load(self, archive: str) -> None:
         """Import an archive as it is; whoever starts a container unpacks it."""
         self._run("images", "import", "--no-unpack", archive)
@@ -148,7 +154,7 @@ class Store:
         done = process.run([*self._ctr, *words], timeout=self._timeout)
         if done.code:
             raise NodeError(
-                f"{words[1]} images in containerd",
+                f"{words[1]} {words[0]} in containerd",
                 where=f"this node, by ctr {' '.join(words)}"[:300],
                 got=f"exit code {done.code}: {done.said}",
                 remedy="Run as root (become), and look at containerd's log and at the room on its disk.",
@@ -167,6 +173,8 @@ class Holding:
     actions: list[str] = dataclasses.field(default_factory=list)
     before: dict[str, Stored] = dataclasses.field(default_factory=dict)
     missing: list[Wanted] = dataclasses.field(default_factory=list)
+    kept: list[str] = dataclasses.field(default_factory=list)
+    released: list[str] = dataclasses.field(default_factory=list)
 
     def hold(self, archive: str) -> None:
         """Bring every image there and keep it there.
@@ -229,6 +237,24 @@ class Holding:
             if not self.check:
                 self.store.label(reference, ours)
 
+    def purge(self, needed: t.Collection[str]) -> None:
+        """Let go of what we hold and do not want, except of what runs on this node and of what is needed elsewhere.
+
+        Args:
+            needed: references as Pods have them; of one with a digest only that counts.
+        """
+        images = self.before if self.check else self.store.images()
+        wanted = {reference for one in self.wanted for reference in one.references}
+        spare = {name: image for name, image in images.items() if HELD in image.labels and name not in wanted}
+        if not spare:
+            return
+        asked = {*needed, *self.store.running()}
+        digests = {reference.partition("@")[2] for reference in asked} | {
+            images[reference].digest for reference in asked if reference in images
+        }
+        self.kept = sorted(name for name, image in spare.items() if image.digest in digests)
+        self._let_go({name: image for name, image in spare.items() if name not in self.kept}, images)
+
     def release(self) -> None:
         """Let go of the images that we hold, or of those among them that are wanted where any are."""
         self.before = self.store.images()
@@ -238,26 +264,30 @@ class Holding:
             for reference, image in self.before.items()
             if HELD in image.labels and (not names or reference in names)
         }
+        self._let_go(held, self.before)
+
+    def _let_go(self, held: t.Mapping[str, Stored], images: t.Mapping[str, Stored]) -> None:
         gone = [reference for reference, image in held.items() if image.labels[HELD] == IMPORTED]
         for reference in sorted(set(held) - set(gone)):
             self.actions.append(f"unpin {reference}")
             if not self.check:
                 self.store.label(reference, {PINNED: "", HELD: ""})
         self.actions += [f"remove {reference}" for reference in sorted(gone)]
+        self.released = sorted(held)
         if gone and not self.check:
-            self.store.remove(gone + self._nameless(gone))
+            self.store.remove(gone + self._nameless(gone, images))
 
-    def _nameless(self, gone: t.Sequence[str]) -> list[str]:
+    def _nameless(self, gone: t.Sequence[str], images: t.Mapping[str, Stored]) -> list[str]:
         """Return what CRI calls images by their configuration, of images that have no other name left."""
         left = {
             image.digest
-            for reference, image in self.before.items()
+            for reference, image in images.items()
             if reference not in gone and not reference.startswith("sha256:")
         }
-        digests = {self.before[reference].digest for reference in gone} - left
+        digests = {images[reference].digest for reference in gone} - left
         return [
             reference
-            for reference, image in self.before.items()
+            for reference, image in images.items()
             if reference.startswith("sha256:") and image.digest in digests
         ]
 

@@ -50,6 +50,20 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  purge:
+    description:
+      - With O(state=present), also lets go of what is held and not among O(images), such as what an older bundle has
+        brought.
+      - What a running container of this node is made of, and what O(needed) names, stays and is returned in RV(kept).
+    type: bool
+    default: false
+  needed:
+    description:
+      - References that O(purge) leaves alone, as Pods name their images, since something that does not run here now may
+        start here later.
+    type: list
+    elements: str
+    default: []
   pin:
     description: Whether the kubelet's garbage collection leaves them alone.
     type: bool
@@ -91,6 +105,14 @@ EXAMPLES = r"""
         digest: sha256:1be55279f18a2fe1a74edf2664cac61c1bea305b7b4642dab412e7affdcb3e33
     archive: /var/tmp/images.tar
 
+- name: Keep the image of the next version instead
+  homeport.registry.node_images:
+    images:
+      - name: docker.io/library/registry:3.1.2
+        digest: sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a
+    archive: /var/tmp/images.tar
+    purge: true
+
 - name: Let go of all images that were imported
   homeport.registry.node_images:
     state: absent
@@ -109,6 +131,18 @@ held:
   type: list
   elements: str
   sample: ["docker.io/library/registry:3.1.1"]
+released:
+  description: References that were let go of, or would be.
+  returned: always
+  type: list
+  elements: str
+  sample: ["docker.io/library/registry:3.1.0"]
+kept:
+  description: References that O(purge) has left alone, since something needs them.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 actions:
   description: What was done, or would be done in check mode, in order.
   returned: always
@@ -133,6 +167,8 @@ SPEC = {
     },
     "archive": {"type": "path"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "purge": {"type": "bool", "default": False},
+    "needed": {"type": "list", "elements": "str", "default": []},
     "pin": {"type": "bool", "default": True},
     "runtime": {"type": "str", "choices": ["auto", *KINDS], "default": "auto"},
     "runtime_endpoint": {"type": "str", "default": ""},
@@ -151,6 +187,8 @@ def main() -> None:
         holding = Holding(store, wanted, params["pin"], module.check_mode)
         if params["state"] == "present":
             holding.hold(params["archive"] or "")
+            if params["purge"]:
+                holding.purge(params["needed"])
         else:
             holding.release()
     except RegistryError as exc:
@@ -159,6 +197,8 @@ def main() -> None:
         changed=bool(holding.actions),
         missing=[one.name for one in holding.missing],
         held=[one.name for one in wanted] if params["state"] == "present" else [],
+        released=holding.released,
+        kept=holding.kept,
         actions=holding.actions,
     )
 

@@ -107,6 +107,32 @@ def test_the_twelve_steps(machine, node, tmp_path):
         assert node(state="absent", check=check)["changed"] is False
 
 
+def test_what_an_older_bundle_brought_goes_when_nothing_needs_it(machine, node, tmp_path):
+    old, gone = Archive(), "docker.io/library/gone:1"
+    first = old.add(FIRST, "one")
+    node(images=[first, old.add(gone, "left")], archive=old.write(tmp_path / "old.tar"))
+    new = Archive()
+    moved = new.add(FIRST, "two")
+    wanted = {"images": [moved], "archive": new.write(tmp_path / "new.tar"), "purge": True}
+    before, digest = f"docker.io/library/first@{first['digest']}", f"{FIRST}@{first['digest']}"
+
+    there = state_of(machine)
+    result = node(**wanted, check=True)
+    assert (result["changed"], before in result["released"], gone in result["released"]) == (True, True, True)
+    assert state_of(machine) == there
+    # Somebody elsewhere still starts the old one.
+    result = node(**wanted, needed=[digest])
+    assert (result["kept"], gone in result["released"], gone in images_of(machine)) == ([before], True, False)
+    for check in (True, False):
+        assert node(**wanted, needed=[digest], check=check)["changed"] is False
+    result = node(**wanted)
+    assert (result["changed"], result["released"], result["kept"]) == (True, [before], [])
+    names = {line.split()[0] for line in state_of(machine)}
+    assert {FIRST, f"docker.io/library/first@{moved['digest']}"} <= names
+    assert before not in names
+    assert node(**wanted)["changed"] is False
+
+
 def test_a_container_is_made_of_what_was_imported(machine, node, tmp_path):
     archive = Archive()
     first = archive.add(FIRST, "one")

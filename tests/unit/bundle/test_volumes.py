@@ -85,6 +85,16 @@ def test_what_has_to_run_first_comes_first():
     assert where(found) == {"a": [2], "z": [1]}
 
 
+@pytest.mark.parametrize(("bootstrap", "known", "left"), [("", "", True), ("b", "", False), ("b", "b", True)])
+def test_a_delta_carries_all_of_what_nodes_start_from_unless_they_have_it(bootstrap, known, left):
+    whole = bundle({"a": [1000], "b": [1000]}, shared=5000, bootstrap=bootstrap)
+    shared = digest_of(content("shared", 5000))
+    tops = {image.name.split("/")[-1][:-2]: image.digest for image in whole.images}
+    found = assign(whole, None, {shared, tops["a"], *([tops[known]] if known else [])})
+    assert (found.blobs[shared].volume == fmt.ELSEWHERE) is left
+    assert all(found.blobs[digest].volume == 1 for digest in tops.values())
+
+
 def test_what_is_shared_is_there_once():
     whole = bundle({"a": [1000], "b": [1000]}, shared=50_000)
     found = assign(whole, overhead(whole) + 54_000, ())
