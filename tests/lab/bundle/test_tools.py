@@ -44,8 +44,11 @@ def play(bundle, key, tmp_path):
         "registry_airgap_virtualenv": str(tmp_path / "tools"),
         "ansible_python_interpreter": sys.executable,
     }
-    role = {"name": "homeport.registry.registry_airgap", "tasks_from": "tools.yml"}
-    tasks = [{"name": "Install the tools", "ansible.builtin.include_role": role}]
+    about = {name: f"{{{{ registry_airgap_{name} }}}}" for name in ("bundle", "trusted_keys")}
+    tasks = [{"homeport.registry.bundle_extract": about, "register": "__registry_airgap_content"}]
+    for part in ("tools.yml", "switch.yml"):
+        role = {"name": "homeport.registry.registry_airgap", "tasks_from": part}
+        tasks.append({"name": "Install the tools", "ansible.builtin.include_role": role})
     document = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": variables, "tasks": tasks}
     (tmp_path / "play.yml").write_text(yaml.safe_dump([document]))
     nowhere = "http://127.0.0.1:1/"
@@ -81,5 +84,10 @@ def test_wheels_and_collections_are_installed_without_index_and_galaxy(play, tmp
     for name, version in (("base", "1.0.0"), ("shop", "2.1.0")):
         manifest = tmp_path / f"tools/ansible_collections/demo/{name}/MANIFEST.json"
         assert json.loads(manifest.read_text())["collection_info"]["version"] == version
+    # Each bundle has an environment of its own, so the one that is used now stays whole until there is the next.
+    home = (tmp_path / "tools").readlink()
+    assert (home.parent, home.name[:6], len(home.name)) == (tmp_path, "tools-", 18)
+    script = (home / "bin" / "pip").read_text().splitlines()[0]
+    assert script.startswith(f"#!{home}/bin/"), script
     numbers, said = play()
     assert (numbers["failed"], numbers["changed"]) == (0, 0), said

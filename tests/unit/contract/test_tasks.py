@@ -22,7 +22,8 @@ from tools.paths import ROOT, project_files
 
 # ansible-lint checks the arguments of other modules, but not of these.
 CHECKED = ("kubernetes.core.", "homeport.registry.")
-PLAY_KEYS = {"name", "hosts", "connection", "gather_facts", "become", "vars", "roles", "serial", "max_fail_percentage"}
+PLAY_KEYS = {"name", "hosts", "connection", "gather_facts", "become", "vars", "roles"}
+PLAY_KEYS |= {"serial", "any_errors_fatal", "max_fail_percentage", "check_mode"}
 PLAYBOOKS = sorted((installed() / "playbooks").glob("*.yml"))
 DOCUMENTS = [name for name in project_files() if name.endswith(".md")]
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import typing as t
 from pathlib import Path
 
@@ -14,6 +16,8 @@ import testinfra
 from testinfra.host import Host
 
 from tests.verify.cluster import Cluster
+from tests.verify.fixtures import ROOT
+from tests.verify.playbooks import Playbooks
 
 NODES = ("homeport-control-plane", "homeport-worker")
 FOLDER = Path(os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY", "."))
@@ -30,3 +34,50 @@ def report() -> dict[str, t.Any]:
 def node(request: pytest.FixtureRequest, cluster: Cluster) -> Host:
     """Return each node, which in the lab is a container."""
     return testinfra.get_host(f"docker://{request.param}")
+
+
+@pytest.fixture(scope="module")
+def nodes(cluster: Cluster) -> list[Host]:
+    """Return all nodes."""
+    return [testinfra.get_host(f"docker://{name}") for name in NODES]
+
+
+class Sealed(Playbooks):
+    """Runs playbooks where nobody but the cluster and its registry can be reached."""
+
+    def __init__(self, cluster: Cluster, *inventories: str) -> None:
+        """Take the cluster, and the paths of what the inventory is made of."""
+        super().__init__(*inventories)
+        expression = "items[].status.addresses[] | [?type=='InternalIP'].address | [0]"
+        self.address = f"{cluster.find(expression, 'nodes')}:30743"
+        server = cluster.kubectl("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
+        self.allow = [server.partition("://")[2], f"registry.molecule.test:30743={self.address.partition(':')[0]}"]
+
+    def attempt(
+        self, name: str, *options: str, callback: str = "ansible.posix.json", **variables: t.Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a playbook with these variables; nobody may be called."""
+        line = ["ansible-playbook", f"homeport.registry.{name}", *options]
+        line += [f"--inventory={path}" for path in self.inventories]
+        line += ["-e", json.dumps(variables)] if variables else []
+        environment = {"ANSIBLE_STDOUT_CALLBACK": callback, "ANSIBLE_NOCOLOR": "1"}
+        arguments = json.dumps({"argv": line, "allow": self.allow, "environment": environment})
+        program = os.path.join(os.path.dirname(sys.executable), "ansible")
+        done = subprocess.run(
+            [program, "localhost", "-m", "homeport.registry.egress_watch", "-a", arguments],
+            env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+        assert done.stdout.startswith("{"), done.stdout + done.stderr
+        result = json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"]["localhost"]
+        assert (result.get("verdict"), result.get("events")) == ("silent", []), result
+        return subprocess.CompletedProcess(line, result["rc"], result["stdout"], result["stderr"])
+
+
+@pytest.fixture(scope="session")
+def airgap(cluster: Cluster) -> Sealed:
+    """Return a runner of the collection's playbooks with the inventory of this situation."""
+    return Sealed(cluster, *(str(ROOT / "molecule" / folder / "inventory") for folder in ("resources", "airgap")))

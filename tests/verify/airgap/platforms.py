@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make an image one of two platforms, as images of the internet are.
 
-python -m tests.verify.airgap.platforms URL REPOSITORY TAG
+python -m tests.verify.airgap.platforms URL REPOSITORY TAG ARCHITECTURE
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import urllib.request
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
-ACCEPT = f"{MANIFEST}, application/vnd.docker.distribution.manifest.v2+json"
+ACCEPT = f"{INDEX}, {MANIFEST}, application/vnd.docker.distribution.manifest.v2+json"
 HERE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 
 
@@ -42,11 +42,14 @@ def push(base: str, content: bytes) -> dict[str, t.Any]:
     return {"mediaType": CONFIG, "digest": digest_of(content), "size": len(content)}
 
 
-def main(url: str, repository: str, tag: str) -> None:
-    """Put an index in the place of a manifest."""
+def main(url: str, repository: str, tag: str, architecture: str) -> None:
+    """Put an index in the place of a manifest, or of another index."""
     base = f"{url}/v2/{repository}"
     ours, headers = ask("GET", f"{base}/manifests/{tag}", Accept=ACCEPT)
-    config = push(base, json.dumps({"os": "linux", "architecture": "s390x"}).encode())
+    if headers["Content-Type"] == INDEX:
+        first = json.loads(ours)["manifests"][0]["digest"]
+        ours, headers = ask("GET", f"{base}/manifests/{first}", Accept=ACCEPT)
+    config = push(base, json.dumps({"os": "linux", "architecture": architecture}).encode())
     body = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []}
     other = json.dumps(body).encode()
     ask("PUT", f"{base}/manifests/{digest_of(other)}", other, Content_Type=MANIFEST)
@@ -55,11 +58,11 @@ def main(url: str, repository: str, tag: str) -> None:
             "mediaType": media_type,
             "digest": digest_of(content),
             "size": len(content),
-            "platform": {"os": "linux", "architecture": architecture},
+            "platform": {"os": "linux", "architecture": runs_on},
         }
-        for content, media_type, architecture in (
+        for content, media_type, runs_on in (
             (ours, headers["Content-Type"], HERE),
-            (other, MANIFEST, "s390x"),
+            (other, MANIFEST, architecture),
         )
     ]
     index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": children}, indent=2).encode()

@@ -22,7 +22,7 @@ def test_nobody_was_called():
 
 
 def test_the_registry_serves_every_image_with_its_digest(report):
-    lock = json.loads((FOLDER / "bundle.lock.json").read_text())
+    lock = json.loads((FOLDER / "bundles.lock.json").read_text())
     assert {one["name"]: one["served"] for one in report["images"]} == {
         one["name"]: one["digest"] for one in lock["images"]
     }

@@ -1,0 +1,114 @@
+# SPDX-FileCopyrightText: homeport.registry contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The installation goes on from bundle to bundle, and to no other than the next."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+
+from tests.verify.airgap.conftest import FOLDER, NODES
+from tests.verify.playbooks import Run
+
+NAMESPACE = "molecule-airgap"
+OTHER = {"new": ["newcomer:1"], "changed": ["app:1", "python:3"], "removed": ["leaver:1"]}
+
+
+def bundle(folder: str) -> dict[str, t.Any]:
+    """Return the variables that name one of the bundles."""
+    return {"registry_airgap_bundle": [str(FOLDER / folder)]}
+
+
+def digests(folder: str) -> dict[str, str]:
+    """Return the images of a bundle with their digests."""
+    lock = json.loads((FOLDER / f"{folder}.lock.json").read_text())
+    return {one["name"]: one["digest"] for one in lock["images"]}
+
+
+def state_of(cluster: t.Any, nodes: t.Iterable[t.Any]) -> tuple[t.Any, ...]:
+    """Return what an update changes: objects of the registry, images and mirrors of the nodes."""
+    objects = cluster.find(
+        "items[].[kind, metadata.name, spec, data]", "deployments,cronjobs,configmaps", "-n", NAMESPACE
+    )
+    images = [node.check_output("ctr -n k8s.io images ls | awk '{print $1, $3, $NF}' | sort") for node in nodes]
+    mirrors = [node.check_output("cat /etc/containerd/certs.d/*/hosts.toml") for node in nodes]
+    return objects, images, mirrors
+
+
+@pytest.fixture(scope="module")
+def refused(airgap, cluster, nodes) -> str:
+    """Return what a delta is answered whose parent was left out."""
+    before = state_of(cluster, nodes)
+    done = airgap.attempt("airgap_update", callback="ansible.builtin.default", **bundle("skipped"))
+    assert done.returncode != 0
+    assert state_of(cluster, nodes) == before
+    return " ".join(done.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def updated(airgap, refused) -> Run:
+    """Return the run that brought the next bundle."""
+    run: Run = airgap.run("airgap_update", **bundle("update"))
+    return run
+
+
+@pytest.fixture(scope="module")
+def news(updated) -> dict[str, t.Any]:
+    """Return the report of that run."""
+    found: dict[str, t.Any] = json.loads((FOLDER / "registry.molecule.test.json").read_text())
+    return found
+
+
+def test_a_delta_is_refused_where_its_parent_is_not(refused):
+    assert "This delta builds on molecule 2" in refused
+    assert "holds molecule 1 (" in refused
+    assert "Give the nodes what has to run" not in refused
+
+
+def test_the_report_tells_before_and_after(news):
+    assert (news["action"], news["before"]["version"], news["bundle"]["version"]) == ("update", "1", "2")
+    assert news["difference"] == {
+        kind: [f"docker.io/library/{name}" for name in names] for kind, names in OTHER.items()
+    }
+    assert {one["name"]: one["served"] for one in news["images"]} == digests("update")
+    text = (FOLDER / "registry.molecule.test.txt").read_text()
+    assert "before: molecule 1, document" in text
+    assert "removed docker.io/library/leaver:1" in text
+
+
+def test_what_runs_next_is_told(updated, news):
+    (told,) = updated.report["global_custom_stats"]["homeport_airgap_update"].values()
+    assert told["after"] == {key: news["bundle"][key] for key in ("name", "version", "sha256")}
+    assert (told["before"], told["changed"], told["nodes"]) == (news["before"], True, sorted(NODES))
+
+
+def test_every_node_has_pulled_something_new(news):
+    assert news["canary"] in [f"docker.io/library/{name}" for name in ("app:1", "newcomer:1")]
+    assert set(news["nodes"]) == set(NODES)
+    assert all(digests("update")[news["canary"]] in image for image in news["nodes"].values())
+
+
+def test_nodes_hold_what_is_new_and_nothing_old(news, node):
+    old, new = digests("bundles"), digests("update")
+    images = {line.split()[0]: line for line in node.check_output("ctr -n k8s.io images ls").splitlines()}
+    name = "docker.io/library/python:3"
+    assert old[name] != new[name]
+    assert "io.cri-containerd.pinned=pinned" in images[f"docker.io/library/python@{new[name]}"]
+    assert new[name] in images[name]
+    assert f"docker.io/library/python@{old[name]}" not in images
+    assert set(news["released"]) == set(NODES)
+    assert all(names == [f"docker.io/library/python@{old[name]}"] for names in news["released"].values())
+
+
+def test_the_cluster_runs_what_is_new(cluster, news):
+    found = cluster.find("items[].spec.jobTemplate.spec.template.spec.containers[].image", "cronjobs", "-n", NAMESPACE)
+    assert {image.partition("@")[2] for image in found} == {digests("update")["docker.io/library/python:3"]}
+
+
+def test_a_second_run_changes_nothing(airgap, cluster, nodes, updated):
+    before = state_of(cluster, nodes)
+    again = airgap.run("airgap_update", **bundle("update"))
+    assert again.changed == []
+    assert state_of(cluster, nodes) == before
