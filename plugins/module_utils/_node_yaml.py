@@ -48,7 +48,8 @@ class Document:
     def plain(self) -> dict[str, Plain]:
         """Return everything without places."""
         found = self.root.plain() if self.root else {}
-        assert isinstance(found, dict)
+        if not isinstance(found, dict):
+            raise AssertionError("a document is a mapping")
         return found
 
     def _at(self, path: t.Sequence[str]) -> Node | None:

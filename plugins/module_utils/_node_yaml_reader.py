@@ -159,7 +159,8 @@ class _Reader:
             raise self._refusal(line.number, "it holds a list of something else than words")
         node = self._value(line, place, parent.indent)
         self._refuse_more(index, parent.indent)
-        assert parent.items is not None
+        if parent.items is None:
+            raise AssertionError("only a list is read here")
         parent.items.append(Entry(node, line.start, line.end))
         return index + 1
 
@@ -170,7 +171,8 @@ class _Reader:
             first = line.text[indent]
             raise self._refusal(line.number, f"it holds {_REASONS.get(first, 'something else than a key')}")
         key = self._unquoted(line, found.group(1).rstrip(" "))
-        assert parent.keys is not None
+        if parent.keys is None:
+            raise AssertionError("only a mapping is read here")
         if key in parent.keys or key == "<<":
             raise self._refusal(line.number, "it holds a key twice, or merges keys")
         rest = line.text[found.end() :]
@@ -208,7 +210,8 @@ class _Reader:
             raise self._refusal(line.number, f"it holds {_REASONS.get(first, 'what no value begins with')}")
         else:
             found = re.compile(r"(?:[^#]|(?<=\S)#)*?(?= #|\s*$)").match(line.text, place)
-            assert found
+            if not found:
+                raise AssertionError("the expression fits an empty text too")
             word = found.group().rstrip(" ")
             if re.search(r":(?: |$)", word):
                 raise self._refusal(line.number, "it holds two keys in one line")
