@@ -28,11 +28,11 @@ def digests(folder: str) -> dict[str, str]:
 
 
 def state_of(cluster: t.Any, nodes: t.Iterable[t.Any]) -> tuple[t.Any, ...]:
-    """Return what an update changes: objects of the registry, images and mirrors of the nodes."""
+    """Return what an update changes: objects of the registry, images that are kept and mirrors of the nodes."""
     objects = cluster.find(
         "items[].[kind, metadata.name, spec, data]", "deployments,cronjobs,configmaps", "-n", NAMESPACE
     )
-    images = [node.check_output("ctr -n k8s.io images ls | awk '{print $1, $3, $NF}' | sort") for node in nodes]
+    images = [node.check_output("ctr -n k8s.io images ls | awk '/pinned/ {print $1, $3}' | sort") for node in nodes]
     mirrors = [node.check_output("cat /etc/containerd/certs.d/*/hosts.toml") for node in nodes]
     return objects, images, mirrors
 
