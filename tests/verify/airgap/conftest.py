@@ -60,7 +60,13 @@ class Sealed(Playbooks):
         line = ["ansible-playbook", f"homeport.registry.{name}", *options]
         line += [f"--inventory={path}" for path in self.inventories]
         line += ["-e", json.dumps(variables)] if variables else []
-        environment = {"ANSIBLE_STDOUT_CALLBACK": callback, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_SHOW_CUSTOM_STATS": "1"}
+        # molecule asks for colors, and for failures beside the output.
+        environment = {
+            "ANSIBLE_STDOUT_CALLBACK": callback,
+            "ANSIBLE_FORCE_COLOR": "0",
+            "ANSIBLE_DISPLAY_FAILED_STDERR": "0",
+            "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+        }
         arguments = json.dumps({"argv": line, "allow": self.allow, "environment": environment})
         program = os.path.join(os.path.dirname(sys.executable), "ansible")
         done = subprocess.run(

@@ -44,7 +44,7 @@ def refused(airgap, cluster, nodes) -> str:
     done = airgap.attempt("airgap_update", callback="ansible.builtin.default", **bundle("skipped"))
     assert done.returncode != 0
     assert state_of(cluster, nodes) == before
-    return " ".join(done.stdout.split())
+    return " ".join((done.stdout + done.stderr).split())
 
 
 @pytest.fixture(scope="module")

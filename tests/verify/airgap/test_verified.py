@@ -60,7 +60,7 @@ def test_what_was_changed_by_hand_is_named(airgap: Sealed, nodes: list[Host], wr
     move_tag(airgap, writer, old)
     nodes[0].check_output("ctr -n k8s.io images label docker.io/library/nginx:1 io.cri-containerd.pinned=")
     done = verify(airgap, "ansible.builtin.default")
-    said = " ".join(done.stdout.split())
+    said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode != 0, said
     assert "are not as the bundle molecule 2" in said
     assert f"{APP}:1 is not served everywhere as {new}" in said
