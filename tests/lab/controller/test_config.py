@@ -20,6 +20,7 @@ from tests.lab.controller.job import objects
 from tools.paths import ROOT
 
 TOKEN = "a-token-that-nobody-may-see"
+AIRGAP = ("build", "install", "update", "verify")
 SECRET = "apiVersion: v1\nkind: Config\nusers: [{name: x, user: {token: '{{ not a template }}'}}]\n"
 
 
@@ -101,10 +102,11 @@ def test_the_life_of_a_configuration(runner: Runner) -> None:
     runner.run()
     kinds = {kind: {item.get("name") for item in items.values()} for kind, items in controller.kinds.items()}
     assert kinds["job_templates"] == {
-        f"homeport_{name}" for name in ("site", "verify", "gc", "nodes", "remove", "airgap_build")
+        f"homeport_{name}"
+        for name in ("site", "verify", "gc", "nodes", "remove", *(f"airgap_{step}" for step in AIRGAP))
     }
     assert all(kinds[kind] for kind in controller.kinds)
-    assert len(controller.surveys) == 6
+    assert len(controller.surveys) == 9
     assert the_graph(controller) == {
         ("plan", "success_nodes"): ["approve"],
         ("approve", "success_nodes"): ["collect"],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import typing as t
@@ -67,7 +68,12 @@ def running() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     started = []
 
     def start(*argv: str, **options: t.Any) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment())
+        # What a shell has put in the background ignores SIGINT, and so would whatever it starts.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            process = subprocess.Popen(command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment())
+        finally:
+            signal.signal(signal.SIGINT, before)
         started.append(process)
         assert process.stdin
         process.stdin.write(arguments(*argv, **options))
