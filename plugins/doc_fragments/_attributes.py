@@ -61,16 +61,13 @@ attributes:
 options: {}
 attributes:
   check_mode:
-    description: Runs in check mode and reports what would change, without changing anything.
     support: full
     details:
       - Only reads.
   diff_mode:
-    description: Returns what changed, or would change in check mode, when asked for a diff.
     support: N/A
     details:
       - There is nothing to compare.
   idempotent:
-    description: A second run with the same options, and nothing else changing meanwhile, reports no change.
     support: full
 """

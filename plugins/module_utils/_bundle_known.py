@@ -56,11 +56,12 @@ def read_known(params: t.Mapping[str, t.Any], own: str = "") -> Known:
 
 def _check_parent(path: str, document: bytes, trusted: t.Sequence[str]) -> None:
     """Compare bundle.json with its signature, in the same volume or in the file beside it."""
-    armored, where = read_if_there(f"{path}.sig"), f"{path}.sig"
     if is_tar(path):
         with Volume(path) as volume:
             there = fmt.SIGNATURE in volume.members
             armored, where = volume.read(fmt.SIGNATURE, _MOST_SIGNATURE) if there else None, path
+    else:
+        armored, where = read_if_there(f"{path}.sig"), f"{path}.sig"
     if armored is None:
         raise SignatureError(
             "check the signature of the parent",

@@ -12,6 +12,7 @@ import os
 import re
 import typing as t
 
+from ansible_collections.homeport.registry.plugins.module_utils import _node_rancher as rancher
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
 from ansible_collections.homeport.registry.plugins.module_utils._node_toml import quote
 
@@ -194,10 +195,8 @@ def _other_mirror_files(mirror: Mirror, root: str, kind: str) -> dict[str, str]:
     return files
 
 
-def _remedy_for_foreign(name: str, kind: str, path: str) -> str:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        first = file.readline()
-    if kind not in ("k3s", "rke2") or "DO NOT EDIT" not in first:
+def _remedy_for_foreign(name: str, kind: str, root: str) -> str:
+    if kind not in rancher.KINDS or not rancher.generated(root, name):
         return "Delete it, or let it be replaced (and put back on removal): replace_foreign: true."
     # It makes the file from its own list at each start, so whatever replaced it would be gone after the next one.
     entry = f"{json.dumps(name)}: {{tls: {{ca_file: <path of the CA certificate>}}}}"
@@ -244,7 +243,7 @@ def refuse_what_shadows(name: str, root: str, kind: str, ours: t.Collection[str]
             "own a directory for the registry",
             where=os.path.join(folder, "hosts.toml"),
             got="somebody else wrote this file, and with it containerd does not read ca.crt",
-            remedy=_remedy_for_foreign(name, kind, os.path.join(folder, "hosts.toml")),
+            remedy=_remedy_for_foreign(name, kind, root),
         )
     for entry in present:
         stem, extension = os.path.splitext(entry)

@@ -45,6 +45,7 @@ options:
       - Megabits a second (10^6) of the way to the receiver, for RV(minutes).
     type: float
 extends_documentation_fragment:
+  - homeport.registry._attributes
   - homeport.registry._attributes.reads
 seealso:
   - module: homeport.registry.bundle_build

@@ -48,6 +48,7 @@ options:
     default: false
 extends_documentation_fragment:
   - homeport.registry._bundle
+  - homeport.registry._attributes
   - homeport.registry._attributes.reads
 seealso:
   - module: homeport.registry.bundle_push

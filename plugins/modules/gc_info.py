@@ -32,6 +32,7 @@ options:
     default: 0
 extends_documentation_fragment:
   - homeport.registry._kubernetes
+  - homeport.registry._attributes
   - homeport.registry._attributes.reads
   - homeport.registry._attributes.actiongroup_k8s
 seealso:

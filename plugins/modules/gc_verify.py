@@ -50,6 +50,7 @@ options:
 extends_documentation_fragment:
   - homeport.registry._registry
   - homeport.registry._registry.reading
+  - homeport.registry._attributes
   - homeport.registry._attributes.reads
   - homeport.registry._attributes.actiongroup_registry
 seealso:

@@ -65,7 +65,7 @@ def host_aliases() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def clients(cluster: Cluster, registry: Registry, host_aliases: dict[str, str]) -> str:
     """Return the namespace of the clients, which run."""
-    lab = "HOMEPORT_KUBECONFIG" not in os.environ
+    lab = not os.environ.get("HOMEPORT_KUBECONFIG")
     image = os.environ.get("HOMEPORT_CLIENT_IMAGE", "homeport.lab/client:1" if lab else "quay.io/skopeo/stable:v1.20.0")
     start_clients(cluster, f"{registry.namespace}-clients", image, "Never" if lab else "IfNotPresent", host_aliases)
     return f"{registry.namespace}-clients"

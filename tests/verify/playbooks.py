@@ -44,15 +44,14 @@ class Playbooks:
     ) -> subprocess.CompletedProcess[str]:
         """Run a playbook of the collection with these variables and let the callback print."""
         env = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": callback, "ANSIBLE_NOCOLOR": "1"}
-        line = [
-            "ansible-playbook",
-            f"homeport.registry.{name}",
-            *(f"--inventory={path}" for path in self.inventories),
-            *options,
-        ]
-        if variables:
-            line += ["-e", json.dumps(variables)]
+        line = self.line(name, *options, **variables)
         return subprocess.run(line, env=env, capture_output=True, text=True, check=False, timeout=300)
+
+    def line(self, name: str, *options: str, **variables: t.Any) -> list[str]:
+        """Return the command that runs a playbook of the collection with these variables."""
+        inventories = (f"--inventory={path}" for path in self.inventories)
+        extra = ["-e", json.dumps(variables)] if variables else []
+        return ["ansible-playbook", f"homeport.registry.{name}", *inventories, *options, *extra]
 
     def run(self, name: str, *options: str, **variables: t.Any) -> Run:
         """Run a playbook of the collection with these variables. Raises AssertionError when it fails."""

@@ -10,7 +10,7 @@ import ssl
 from typing import Any
 
 import pytest
-from urllib3 import exceptions
+from urllib3 import HTTPConnectionPool, exceptions
 
 from ansible_collections.homeport.registry.plugins.module_utils import _kube_http as http
 
@@ -73,7 +73,7 @@ UNTRUSTED = ssl.SSLCertVerificationError(1, "[SSL] certificate verify failed: se
             "host name cannot be resolved",
         ),
         (exceptions.ConnectTimeoutError(), False, "no connection within 10 seconds"),
-        (exceptions.ReadTimeoutError(None, "u", "m"), False, "no answer within 60 seconds"),  # type: ignore[arg-type]  # no pool
+        (exceptions.ReadTimeoutError(HTTPConnectionPool("h"), "u", "m"), False, "no answer within 60 seconds"),
         (chained(exceptions.HTTPError("x"), ConnectionRefusedError(111, "refused")), False, "connection refused"),
         (
             exceptions.ProtocolError("Connection aborted", ConnectionResetError(104, "reset by peer")),

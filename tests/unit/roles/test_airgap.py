@@ -109,6 +109,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         case({}, content("1"), update=False, registry_gate_image="docker.io/g:1@" + digest("9")),
         "The bundle has another digest than docker.io/g:1@sha256:999",
     ),
+    "canary": (
+        case({}, content("1"), update=False, registry_airgap_canary_image="docker.io/none:1"),
+        "which the bundle has not",
+    ),
     "platforms": (
         case(
             {},

@@ -57,9 +57,7 @@ class Sealed(Playbooks):
         self, name: str, *options: str, callback: str = "ansible.posix.json", **variables: t.Any
     ) -> subprocess.CompletedProcess[str]:
         """Run a playbook with these variables; nobody may be called."""
-        line = ["ansible-playbook", f"homeport.registry.{name}", *options]
-        line += [f"--inventory={path}" for path in self.inventories]
-        line += ["-e", json.dumps(variables)] if variables else []
+        line = self.line(name, *options, **variables)
         # molecule asks for colors, and for failures beside the output.
         environment = {
             "ANSIBLE_STDOUT_CALLBACK": callback,

@@ -42,6 +42,25 @@ def move_tag(airgap: Sealed, account: Account, digest: str) -> None:
         connection.close()
 
 
+def test_what_was_changed_by_hand_is_named(airgap: Sealed, nodes: list[Host], writer: Account) -> None:
+    old, new = (digests(folder)[f"{APP}:1"] for folder in ("bundles", "update"))
+    move_tag(airgap, writer, old)
+    nodes[0].check_output("ctr -n k8s.io images label docker.io/library/nginx:1 io.cri-containerd.pinned=")
+    done = verify(airgap, "ansible.builtin.default")
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode != 0, said
+    assert "are not as the bundle molecule 2" in said
+    assert f"{APP}:1 is not served everywhere as {new}" in said
+    assert f"{NODES[0]} does not hold what it should, and would have to: pin docker.io/library/nginx:1" in said
+
+
+def test_an_update_to_the_installed_bundle_puts_it_right(airgap: Sealed, nodes: list[Host]) -> None:
+    """Tag and pin of the test above."""
+    done = airgap.attempt("airgap_update", **bundle("update"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "pinned" in nodes[0].check_output("ctr -n k8s.io images ls name==docker.io/library/nginx:1")
+
+
 def test_what_is_as_the_bundle_says_is_proven(airgap: Sealed, cluster: Cluster, nodes: list[Host]) -> None:
     before = state_of(cluster, nodes)
     done = verify(airgap)
@@ -53,15 +72,3 @@ def test_what_is_as_the_bundle_says_is_proven(airgap: Sealed, cluster: Cluster, 
     assert told["images"] == len(digests("update"))
     assert state_of(cluster, nodes) == before
     assert json.loads((FOLDER / "registry.molecule.test.verify.json").read_text())["ok"] is True
-
-
-def test_what_was_changed_by_hand_is_named(airgap: Sealed, nodes: list[Host], writer: Account) -> None:
-    old, new = (digests(folder)[f"{APP}:1"] for folder in ("bundles", "update"))
-    move_tag(airgap, writer, old)
-    nodes[0].check_output("ctr -n k8s.io images label docker.io/library/nginx:1 io.cri-containerd.pinned=")
-    done = verify(airgap, "ansible.builtin.default")
-    said = " ".join((done.stdout + done.stderr).split())
-    assert done.returncode != 0, said
-    assert "are not as the bundle molecule 2" in said
-    assert f"{APP}:1 is not served everywhere as {new}" in said
-    assert f"{NODES[0]} does not hold what it should, and would have to: pin docker.io/library/nginx:1" in said
