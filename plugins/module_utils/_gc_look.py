@@ -108,18 +108,23 @@ class Looker:
         self.note(problems)
         self._refuse([one for one in problems if fatal_in_store(one, self.major, self._options.untagged)])
 
-    def judge(self, store: _gc_store.Scan | None, inventory: Inventory) -> None:
-        """Refuse a registry that does not serve what it lists, and note what was lost before."""
+    def judge(self, store: _gc_store.Scan | None, inventory: Inventory, *, beside: bool = False) -> None:
+        """Refuse a registry that does not serve what it lists, and note what was lost before.
+
+        Args:
+            store: the files, as they were before the inventory.
+            inventory: what the registry served.
+            beside: others change the store meanwhile; what has come since the look at the files is not missing.
+        """
         empty_tags = {one.where for one in (store.problems if store else []) if one.kind == "tag-link-empty"}
         self.note(inventory.problems)
         untagged = self._options.untagged
         self._refuse([one for one in inventory.problems if fatal_in_inventory(one, empty_tags, untagged)])
-        for name, repository in inventory.repositories.items() if store else ():
-            blobs = (blob for entry in repository.entries.values() for blob in entry.blobs)
-            named = {blob.digest for blob in blobs if not is_foreign(blob.media_type)}
-            text = "the layer was missing before the collection"
-            lost = sorted(named - store.sizes.keys()) if store else []
-            self.note(Problem("blob-missing", f"{name}@{digest}", text, "Push the image again.") for digest in lost)
+        lost = _missing(inventory, store) if store else []
+        if lost and beside and (now := self.scan()):
+            lost = [(name, digest) for name, digest in lost if digest not in now.sizes]
+        text = "the layer was missing before the collection"
+        self.note(Problem("blob-missing", f"{name}@{digest}", text, "Push the image again.") for name, digest in lost)
 
     @staticmethod
     def _refuse(bad: list[Problem]) -> None:
@@ -157,24 +162,30 @@ class Looker:
             remedy=diagnosis.remedy,
         )
 
-    def cross_check(self, inventory: Inventory, plan: Collected) -> None:
-        """Refuse a plan that does not keep everything that the registry serves."""
+    def cross_check(self, inventory: Inventory, plan: Collected, *, beside: bool = False) -> None:
+        """Refuse a plan that does not keep everything that the registry serves.
+
+        Args:
+            inventory: what the registry served.
+            plan: what the collector would keep and take, asked after the inventory.
+            beside: others change the store meanwhile; what they have deleted since the inventory may go.
+        """
         if not inventory.repositories and not plan.marked:
             # On object storage an empty place looks like this, without an error.
             where = self._options.root or next(iter(self._options.storage))
             _gc_store.check_identity(None, None, self.blobs_before, True, where)
-        gone = plan.blobs.union(*plan.untagged.values())
-        for name, repository in inventory.repositories.items():
-            for digest, entry in repository.entries.items():
-                needed = {digest, *(blob.digest for blob in entry.blobs)}
-                bad = needed & (gone | plan.links.get(name, set())) or {digest} - plan.marked
-                if bad:
-                    raise RefusedError(
-                        "find every image among what stays",
-                        where=f"{name}@{digest}",
-                        got=f"the registry serves it, and the collector would take {sorted(bad)[0]}",
-                        remedy="Do not collect with another program than the one that serves. Report this as a fault.",
-                    )
+        taken = _taken(inventory, plan)
+        if taken and beside:
+            now = self.inventory().repositories
+            taken = [one for one in taken if one[0] in now and one[1] in now[one[0]].entries]
+        if taken:
+            name, digest, lost = taken[0]
+            raise RefusedError(
+                "find every image among what stays",
+                where=f"{name}@{digest}",
+                got=f"the registry serves it, and the collector would take {lost}",
+                remedy="Do not collect with another program than the one that serves. Report this as a fault.",
+            )
 
     def ceiling(self, look: Look) -> None:
         """Write down what would go, and refuse when that is too much."""
@@ -185,6 +196,28 @@ class Looker:
             "repositories": {name: count for count, name in ranked},
         }
         _gc_ceiling.check(look.plan, self._options.ceiling, look.store, names_links=self.major >= 3)
+
+
+def _missing(inventory: Inventory, store: _gc_store.Scan) -> list[tuple[str, str]]:
+    """Return repository and digest of each layer that is not among the files."""
+    found = []
+    for name, repository in inventory.repositories.items():
+        blobs = (blob for entry in repository.entries.values() for blob in entry.blobs)
+        named = {blob.digest for blob in blobs if not is_foreign(blob.media_type)}
+        found += [(name, digest) for digest in sorted(named - store.sizes.keys())]
+    return found
+
+
+def _taken(inventory: Inventory, plan: Collected) -> list[tuple[str, str, str]]:
+    """Return each image that would not be whole afterwards: its repository, its digest, and what would go of it."""
+    gone = plan.blobs.union(*plan.untagged.values())
+    found = []
+    for name, repository in inventory.repositories.items():
+        for digest, entry in repository.entries.items():
+            needed = {digest, *(blob.digest for blob in entry.blobs)}
+            if bad := needed & (gone | plan.links.get(name, set())) or {digest} - plan.marked:
+                found.append((name, digest, sorted(bad)[0]))
+    return found
 
 
 def counts(look_inventory: Inventory, store: _gc_store.Scan | None) -> dict[str, int | None]:

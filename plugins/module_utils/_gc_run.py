@@ -184,7 +184,7 @@ class Collection:
         for attempt in range(_LOOKS):
             fault: GcError | None = None
             try:
-                found = self._look(store, announce=attempt == 0)
+                found = self._look(store, beside=True, announce=attempt == 0)
             except GcError as error:
                 # An interruption and an empty store are no contradiction.
                 if type(error) not in (RefusedError, GcError):
@@ -201,20 +201,21 @@ class Collection:
             if still:
                 break
             store = again
+            what = fault.got if fault else f"{len(report.document['problems']) - len(kept)} problems"
             report.document["problems"] = list(kept)
-            report.log("what was found does not fit together, but something was pushed or deleted meanwhile")
+            report.log(f"look again, since something was pushed or deleted meanwhile: {what}")
         return found
 
-    def _look(self, store: _gc_store.Scan | None, *, announce: bool = False) -> Look:
+    def _look(self, store: _gc_store.Scan | None, *, beside: bool = False, announce: bool = False) -> Look:
         report, looker = self.report, self._looker
         looker.judge_files(store)
         inventory = looker.inventory()
         report.document["before"] = counts(inventory, store)
-        looker.judge(store, inventory)
+        looker.judge(store, inventory, beside=beside)
         if announce:
             report.step("dry_run", f"ask what would go of {_words(report.document['before'])}")
         plan = looker.run_collector("--dry-run")
-        looker.cross_check(inventory, plan)
+        looker.cross_check(inventory, plan, beside=beside)
         return Look(store, inventory, plan)
 
     def _decide(self, first: Look | None) -> tuple[str, str]:

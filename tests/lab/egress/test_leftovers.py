@@ -31,6 +31,20 @@ def holders() -> list[str]:
     return found
 
 
+def network(process: int | str) -> str:
+    """Return the network namespace of a process, nothing where there is no such process any more."""
+    try:
+        return os.readlink(f"/proc/{process}/ns/net")
+    except OSError:
+        return ""
+
+
+def sealed_with(process: int) -> list[str]:
+    """Return the holders in the network of a process, none while that is this one's."""
+    theirs = network(process)
+    return [] if theirs in ("", network("self")) else [one for one in holders() if network(one) == theirs]
+
+
 def until(condition: Callable[[], bool], seconds: float = 60) -> bool:
     """Tell whether something becomes true in time."""
     deadline = time.monotonic() + seconds
@@ -56,9 +70,8 @@ PROGRAM = ["sh", "-c", f"setsid sh -c 'sleep 600; :' {MARK} & exec sh -c 'sleep 
 def test_whatever_ends_the_module_ends_everything(running, how):
     before = state_of_machine()
     process = running(*PROGRAM)
-    assert until(lambda: len(holders()) >= 2)
-    sealed = os.readlink(f"/proc/{process.pid}/ns/net")
-    assert sealed != os.readlink("/proc/self/ns/net")
+    assert until(lambda: len(sealed_with(process.pid)) >= 2), holders()
+    sealed = network(process.pid)
     process.send_signal(how)
     assert process.wait(60) != 0
     assert until(lambda: not holders()), "what the program had started lives on"
@@ -68,14 +81,7 @@ def test_whatever_ends_the_module_ends_everything(running, how):
 
 def networks() -> set[str]:
     """Return the network namespaces of all processes."""
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                found.add(os.readlink(entry / "ns" / "net"))
-            except OSError:
-                continue
-    return found
+    return {network(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
 
 
 def test_what_a_program_leaves_running_ends_with_it(watch):

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_client as client
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import RefusedError
 from ansible_collections.homeport.registry.plugins.module_utils._gc_look import Look, Looker
+from ansible_collections.homeport.registry.plugins.module_utils._gc_output import Collected
 from ansible_collections.homeport.registry.plugins.module_utils._gc_run import Collection
 from ansible_collections.homeport.registry.plugins.module_utils._gc_store import Scan, lost
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import Inventory
@@ -21,19 +22,44 @@ Make = Callable[..., Looker]
 
 
 class Beside:
-    """Deletes another image each time that the inventory has been taken, and so before the collector is asked."""
+    """Deletes another image each time that the inventory has been taken, and so before the collector is asked.
 
-    def __init__(self, looker: Looker, push: Pusher, times: int) -> None:
-        self.looker, self.push, self.left, self.inventory = looker, push, times, looker.inventory
-        looker.inventory = self.take  # type: ignore[method-assign]  # the moment between two steps
+    again: pushes it again as soon as somebody asks whether it is still there.
+    """
+
+    def __init__(self, looker: Looker, push: Pusher, times: int, *, again: bool = False) -> None:
+        self.push, self.left, self.again, self.inventory, self.collect = (
+            push,
+            times,
+            again,
+            looker.inventory,
+            looker.run_collector,
+        )
+        self.away, self.asked = "", 0
+        # The moments between two steps.
+        looker.inventory = self.take  # type: ignore[method-assign]
+        looker.run_collector = self.ask  # type: ignore[method-assign]
+
+    def image(self, name: str) -> str:
+        return self.push.image(f"moving/{name}", "1", f"layer {name}".encode()).digest
+
+    def ask(self, *flags: str) -> Collected:
+        self.asked += 1
+        return self.collect(*flags)
 
     def take(self) -> Inventory:
+        if self.away:
+            self.image(self.away)
+            self.away = ""
+            return self.inventory()
+        if not self.left:
+            return self.inventory()
+        self.left -= 1
+        name = str(self.left)
+        digest = self.image(name)
         found = self.inventory()
-        if self.left:
-            self.left -= 1
-            image = self.push.image(f"moving/{self.left}", "1", f"layer {self.left}".encode())
-            found = self.inventory()
-            client.delete_manifest(self.push.session, f"moving/{self.left}", image.digest)
+        client.delete_manifest(self.push.session, f"moving/{name}", digest)
+        self.away = name if self.again else ""
         return found
 
 
@@ -45,26 +71,39 @@ def _look(looker: Looker, files: Scan | None = None) -> Look | None:
     return collection._look_beside_pushes(files or looker.scan())
 
 
-def test_a_deletion_meanwhile_is_looked_at_again(push: Pusher, look: Make) -> None:
-    """One image is deleted between the inventory and the dry run: the second look finds everything in order."""
+def test_what_is_deleted_meanwhile_may_go(push: Pusher, look: Make) -> None:
+    """One image is deleted between the inventory and the dry run: that is known without another dry run."""
     push.image("kept", "1", b"layer")
     looker = look()
-    Beside(looker, push, 1)
+    beside = Beside(looker, push, 1)
     found = _look(looker)
     assert found is not None
     assert set(found.inventory.repositories) >= {"kept"}
     assert looker._report.document["problems"] == []
     assert [step["name"] for step in looker._report.document["steps"]] == ["dry_run"]
+    assert beside.asked == 1
+
+
+def test_what_comes_back_meanwhile_is_looked_at_again(push: Pusher, look: Make) -> None:
+    """One image is deleted before the dry run and pushed again after it: the second look finds all in order."""
+    push.image("kept", "1", b"layer")
+    looker = look()
+    beside = Beside(looker, push, 1, again=True)
+    found = _look(looker)
+    assert found is not None
+    assert "moving/0" in found.inventory.repositories
+    assert looker._report.document["problems"] == []
+    assert beside.asked == 2
 
 
 def test_a_store_that_never_holds_still_is_decided_inside_the_fence(push: Pusher, look: Make) -> None:
     """Only a dry run, which has no fence, has to say that it cannot tell."""
     push.image("kept", "1", b"layer")
     looker = look()
-    Beside(looker, push, 9)
+    Beside(looker, push, 9, again=True)
     assert _look(looker) is None
     dry = look(dry_run=True)
-    Beside(dry, push, 9)
+    Beside(dry, push, 9, again=True)
     with pytest.raises(RefusedError):
         _look(dry)
 
@@ -78,9 +117,13 @@ def test_what_is_pushed_meanwhile_is_not_missed(push: Pusher, look: Make) -> Non
     push.image("new", "1", b"new layer")
     found = _look(looker, files)
     assert found is not None
-    assert found.store is not None
-    assert found.store.fingerprint != files.fingerprint
+    assert "new" in found.inventory.repositories
     assert looker._report.document["problems"] == []
+    # And what the fence sees is another store than this, so that it looks again.
+    now = looker.scan()
+    assert found.store is not None
+    assert now is not None
+    assert now.fingerprint != found.store.fingerprint
 
 
 def test_a_layer_that_is_missing_is_reported_where_the_store_holds_still(
