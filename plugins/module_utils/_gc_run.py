@@ -45,8 +45,9 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_verify
 EXIT_CODES = {"succeeded": 0, "nothing_to_do": 0, "dry_run": 0, "refused": 10, "failed": 11}
 INTERRUPTED = 12
 _END_PATIENCE = 90.0
-# How often a store that is pushed to is looked at before the writers are stopped.
+# How often a store that is pushed to is looked at before the writers are stopped, and for how many seconds.
 _LOOKS = 3
+_LOOKING = 20.0
 _UNTAGGED_WARNING = (
     "registry_gc_untagged is delete: an image that somebody pinned by digest, and whose tag has moved since, is deleted"
 )
@@ -69,6 +70,8 @@ class Collection:
         self._writers = Writers(self._api, options, self._lease, self.report.log)
         self._looker = Looker(options, self._program, self._session, self.report)
         self._held = self._ending = False
+        # What the registry served in the last look.
+        self._seen = Inventory({}, [])
 
     def run(self) -> int:
         """Collect, and return the exit status. Whatever happens, the writers come back and the report says it."""
@@ -180,7 +183,7 @@ class Collection:
         """
         report, looker = self.report, self._looker
         kept = list(report.document["problems"])
-        found, told = None, ""
+        found, told, end = None, "", time.monotonic() + _LOOKING
         for attempt in range(_LOOKS):
             fault: GcError | None = None
             try:
@@ -196,20 +199,27 @@ class Collection:
             again = looker.scan()
             # An object store does not tell whether it has changed; there, the same fault twice is one.
             still = again.fingerprint == store.fingerprint if again and store else before == told
-            if fault and (still or (self._options.dry_run and attempt == _LOOKS - 1)):
+            last = attempt == _LOOKS - 1 or (not still and time.monotonic() > end and self._has_moved(again))
+            if fault and (still or (self._options.dry_run and last)):
                 raise fault
             if still:
                 break
             store = again
             what = fault.got if fault else f"{len(report.document['problems']) - len(kept)} problems"
             report.document["problems"] = list(kept)
-            report.log(f"look again, since something was pushed or deleted meanwhile: {what}")
+            report.log(f"something was pushed or deleted meanwhile: {what}")
+            if last:
+                break
         return found
+
+    def _has_moved(self, changed: _gc_store.Scan | None) -> bool:
+        """Tell whether something is known to have changed since the last look; files were compared before."""
+        return changed is not None or self._looker.inventory() != self._seen
 
     def _look(self, store: _gc_store.Scan | None, *, beside: bool = False, announce: bool = False) -> Look:
         report, looker = self.report, self._looker
         looker.judge_files(store)
-        inventory = looker.inventory()
+        inventory = self._seen = looker.inventory()
         report.document["before"] = counts(inventory, store)
         looker.judge(store, inventory, beside=beside)
         if announce:

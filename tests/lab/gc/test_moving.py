@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from ansible_collections.homeport.registry.plugins.module_utils import _gc_run
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_client as client
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import RefusedError
 from ansible_collections.homeport.registry.plugins.module_utils._gc_look import Look, Looker
@@ -63,6 +64,13 @@ class Beside:
         return found
 
 
+def _with(looker: Looker, files: bool) -> Looker:
+    """Hide the files of the store, as object storage does."""
+    if not files:
+        looker.scan = lambda: None  # type: ignore[method-assign]  # what it returns without a root
+    return looker
+
+
 def _look(looker: Looker, files: Scan | None = None) -> Look | None:
     """Look as a collection does, which here has no cluster to write to."""
     collection = object.__new__(Collection)
@@ -106,6 +114,33 @@ def test_a_store_that_never_holds_still_is_decided_inside_the_fence(push: Pusher
     Beside(dry, push, 9, again=True)
     with pytest.raises(RefusedError):
         _look(dry)
+
+
+@pytest.mark.parametrize("files", [True, False])
+def test_a_long_look_at_a_store_that_moves_is_not_repeated(
+    push: Pusher, look: Make, monkeypatch: pytest.MonkeyPatch, files: bool
+) -> None:
+    """Where it takes minutes to ask the collector, a store that is pushed to will have moved again by then."""
+    monkeypatch.setattr(_gc_run, "_LOOKING", 0.0)
+    push.image("kept", "1", b"layer")
+    looker = _with(look(), files)
+    beside = Beside(looker, push, 9, again=True)
+    assert _look(looker) is None
+    assert beside.asked == 1
+
+
+@pytest.mark.parametrize("files", [True, False])
+def test_a_fault_is_one_however_long_it_takes_to_look(
+    push: Pusher, look: Make, store: Store, monkeypatch: pytest.MonkeyPatch, files: bool
+) -> None:
+    """Nobody's pushes are stopped for it."""
+    monkeypatch.setattr(_gc_run, "_LOOKING", 0.0)
+    image = push.image("broken", "1", b"layer")
+    store.blob(image.digest).unlink()
+    looker = _with(look(), files)
+    with pytest.raises(RefusedError) as caught:
+        _look(looker)
+    assert "broken" in str(caught.value)
 
 
 def test_what_is_pushed_meanwhile_is_not_missed(push: Pusher, look: Make) -> None:
