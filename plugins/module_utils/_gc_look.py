@@ -65,10 +65,14 @@ class Looker:
     """Looks at one store with one program."""
 
     def __init__(self, options: Options, program: Program, session: Session, report: Report) -> None:
-        """Take what to look with. major: version of the program. blobs_before: how many the last run left."""
+        """Take what to look with. major: version of the program. blobs_before: how many the last run left.
+
+        seen: what the registry served in the last look.
+        """
         self._options, self._program, self._session, self._report = options, program, session, report
         self.major = 3
         self.blobs_before = 0
+        self.seen = Inventory({}, [])
         self.flags = ["--delete-untagged"] if options.untagged == "delete" else []
 
     def scan(self) -> _gc_store.Scan | None:
@@ -186,6 +190,29 @@ class Looker:
                 got=f"the registry serves it, and the collector would take {lost}",
                 remedy="Do not collect with another program than the one that serves. Report this as a fault.",
             )
+
+    def look(self, store: _gc_store.Scan | None, *, beside: bool = False, announce: bool = False) -> Look:
+        """Look at everything once.
+
+        Args:
+            store: its files, as they are now.
+            beside: others change the store meanwhile.
+            announce: tell of the dry run as of a step.
+
+        Raises:
+            GcError: when something forbids to collect.
+        """
+        report = self._report
+        self.judge_files(store)
+        inventory = self.seen = self.inventory()
+        found = report.document["before"] = counts(inventory, store)
+        self.judge(store, inventory, beside=beside)
+        if announce:
+            text = f"{found['manifests']} manifests in {found['repositories']} repositories"
+            report.step("dry_run", f"ask what would go of {text}")
+        plan = self.run_collector("--dry-run")
+        self.cross_check(inventory, plan, beside=beside)
+        return Look(store, inventory, plan)
 
     def ceiling(self, look: Look) -> None:
         """Write down what would go, and refuse when that is too much."""

@@ -25,6 +25,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._errors import R
 from ansible_collections.homeport.registry.plugins.module_utils._fence_api import PATIENCE, Api
 from ansible_collections.homeport.registry.plugins.module_utils._fence_lease import Lease
 from ansible_collections.homeport.registry.plugins.module_utils._fence_writers import Writers
+from ansible_collections.homeport.registry.plugins.module_utils._gc_beside import look_beside_pushes
 from ansible_collections.homeport.registry.plugins.module_utils._gc_child import Program
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import (
     GcError,
@@ -45,9 +46,6 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_verify
 EXIT_CODES = {"succeeded": 0, "nothing_to_do": 0, "dry_run": 0, "refused": 10, "failed": 11}
 INTERRUPTED = 12
 _END_PATIENCE = 90.0
-# How often a store that is pushed to is looked at before the writers are stopped, and for how many seconds.
-_LOOKS = 3
-_LOOKING = 20.0
 _UNTAGGED_WARNING = (
     "registry_gc_untagged is delete: an image that somebody pinned by digest, and whose tag has moved since, is deleted"
 )
@@ -70,8 +68,6 @@ class Collection:
         self._writers = Writers(self._api, options, self._lease, self.report.log)
         self._looker = Looker(options, self._program, self._session, self.report)
         self._held = self._ending = False
-        # What the registry served in the last look.
-        self._seen = Inventory({}, [])
 
     def run(self) -> int:
         """Collect, and return the exit status. Whatever happens, the writers come back and the report says it."""
@@ -174,59 +170,7 @@ class Collection:
         store = looker.scan()
         looker.recognise(store)
         self._program.serve()
-        return self._look_beside_pushes(store)
-
-    def _look_beside_pushes(self, store: _gc_store.Scan | None) -> Look | None:
-        """Look at a store that others change meanwhile; nothing where it never held still for long enough.
-
-        What does not fit together is a fault only where nothing has changed since the look began.
-        """
-        report, looker = self.report, self._looker
-        kept = list(report.document["problems"])
-        found, told, end = None, "", time.monotonic() + _LOOKING
-        for attempt in range(_LOOKS):
-            fault: GcError | None = None
-            try:
-                found = self._look(store, beside=True, announce=attempt == 0)
-            except GcError as error:
-                # An interruption and an empty store are no contradiction.
-                if type(error) not in (RefusedError, GcError):
-                    raise
-                found, fault = None, error
-            if fault is None and report.document["problems"] == kept:
-                break
-            before, told = told, f"{fault} {report.document['problems']}"
-            again = looker.scan()
-            # An object store does not tell whether it has changed; there, the same fault twice is one.
-            still = again.fingerprint == store.fingerprint if again and store else before == told
-            last = attempt == _LOOKS - 1 or (not still and time.monotonic() > end and self._has_moved(again))
-            if fault and (still or (self._options.dry_run and last)):
-                raise fault
-            if still:
-                break
-            store = again
-            what = fault.got if fault else f"{len(report.document['problems']) - len(kept)} problems"
-            report.document["problems"] = list(kept)
-            report.log(f"something was pushed or deleted meanwhile: {what}")
-            if last:
-                break
-        return found
-
-    def _has_moved(self, changed: _gc_store.Scan | None) -> bool:
-        """Tell whether something is known to have changed since the last look; files were compared before."""
-        return changed is not None or self._looker.inventory() != self._seen
-
-    def _look(self, store: _gc_store.Scan | None, *, beside: bool = False, announce: bool = False) -> Look:
-        report, looker = self.report, self._looker
-        looker.judge_files(store)
-        inventory = self._seen = looker.inventory()
-        report.document["before"] = counts(inventory, store)
-        looker.judge(store, inventory, beside=beside)
-        if announce:
-            report.step("dry_run", f"ask what would go of {_words(report.document['before'])}")
-        plan = looker.run_collector("--dry-run")
-        looker.cross_check(inventory, plan, beside=beside)
-        return Look(store, inventory, plan)
+        return look_beside_pushes(looker, report, store, dry_run=self._options.dry_run)
 
     def _decide(self, first: Look | None) -> tuple[str, str]:
         report, looker = self.report, self._looker
@@ -258,7 +202,7 @@ class Collection:
         if first and store and first.store and store.fingerprint == first.store.fingerprint:
             self.report.log("fence: nothing was pushed or deleted since the first look")
             return first
-        look = self._look(store)
+        look = self._looker.look(store)
         self._looker.ceiling(look)
         return look
 
@@ -387,10 +331,6 @@ def _left_behind(last: t.Mapping[str, t.Any] | None) -> int:
 
 def _digests(problem: Problem) -> set[str]:
     return set(re.findall(DIGEST, problem.where))
-
-
-def _words(found: t.Mapping[str, t.Any]) -> str:
-    return f"{found['manifests']} manifests in {found['repositories']} repositories"
 
 
 def _event_of(document: t.Mapping[str, t.Any]) -> tuple[str, str]:

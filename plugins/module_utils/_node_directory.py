@@ -12,8 +12,9 @@ import os
 import re
 import typing as t
 
-from ansible_collections.homeport.registry.plugins.module_utils import _node_rancher as rancher
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
+from ansible_collections.homeport.registry.plugins.module_utils._node_files import read
+from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import RANCHER_KINDS
 from ansible_collections.homeport.registry.plugins.module_utils._node_toml import quote
 
 HEADER = "# Made by homeport.registry."
@@ -195,8 +196,15 @@ def _other_mirror_files(mirror: Mirror, root: str, kind: str) -> dict[str, str]:
     return files
 
 
+def generated(root: str, host: str) -> str:
+    """Return what k3s has made of the file for a registry, empty for nothing."""
+    content = read(os.path.join(root, host, "hosts.toml"))
+    text = content.data.decode("utf-8", "replace") if content else ""
+    return text if "DO NOT EDIT" in text.partition("\n")[0] else ""
+
+
 def _remedy_for_foreign(name: str, kind: str, root: str) -> str:
-    if kind not in rancher.KINDS or not rancher.generated(root, name):
+    if kind not in RANCHER_KINDS or not generated(root, name):
         return "Delete it, or let it be replaced (and put back on removal): replace_foreign: true."
     # It makes the file from its own list at each start, so whatever replaced it would be gone after the next one.
     entry = f"{json.dumps(name)}: {{tls: {{ca_file: <path of the CA certificate>}}}}"

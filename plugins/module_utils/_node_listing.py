@@ -11,17 +11,16 @@ import os
 import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils import _node_rancher as rancher
+from ansible_collections.homeport.registry.plugins.module_utils._node_directory import generated
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
 from ansible_collections.homeport.registry.plugins.module_utils._node_files import load, read
 from ansible_collections.homeport.registry.plugins.module_utils._node_rancher import Entry, RegistriesYaml
 from ansible_collections.homeport.registry.plugins.module_utils._node_record import Owned, Record
-from ansible_collections.homeport.registry.plugins.module_utils._node_restart import Change
-from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import Runtime
+from ansible_collections.homeport.registry.plugins.module_utils._node_restart import Change, Restart, service_for
+from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import RANCHER_KINDS, Runtime
 
 if t.TYPE_CHECKING:
-    from ansible_collections.homeport.registry.plugins.module_utils._node_plan import Wish
-
-MODES = ("listed", "always", "never")
+    from ansible_collections.homeport.registry.plugins.module_utils._node_plan import Plan, Wish
 
 
 @dataclasses.dataclass
@@ -53,9 +52,9 @@ class Listing:
         found = [
             folder
             for folder, entries in self.wanted.items()
-            if not all(entry.is_in_force(rancher.generated(root, folder)) for entry in entries)
+            if not all(entry.is_in_force(generated(root, folder)) for entry in entries)
         ]
-        return found + [folder for folder, path in self.gone.items() if f'"{path}"' in rancher.generated(root, folder)]
+        return found + [folder for folder, path in self.gone.items() if f'"{path}"' in generated(root, folder)]
 
     def refuse_unread(self, root: str) -> None:
         """Refuse a node on which a restart did not bring the entries into force.
@@ -87,13 +86,13 @@ def plan_listing(
         wishes: registries and mirrors.
         record: what we own.
         runtime: as found.
-        mode: one of MODES.
+        mode: listed, always or never.
         restart_allowed: whether the runtime may be restarted.
 
     Raises:
         NodeError: when the file cannot be changed safely.
     """
-    if runtime.kind not in rancher.KINDS or not runtime.root:
+    if runtime.kind not in RANCHER_KINDS or not runtime.root:
         return Listing()
     file = RegistriesYaml(runtime.kind, runtime.root)
     listing = Listing(file.path)
@@ -123,12 +122,35 @@ def plan_listing(
     return listing
 
 
+def plan_start(
+    plan: Plan, listing: Listing, runtime: Runtime, restart_command: t.Sequence[str], *, allowed: bool
+) -> None:
+    """Plan the restart that lets k3s or RKE2 read its file, or say that it is still to come.
+
+    Args:
+        plan: gets the restart, and warnings.
+        listing: what is to be changed in the file.
+        runtime: as found.
+        restart_command: how to restart it, empty for its service.
+        allowed: whether it may be restarted.
+    """
+    plan.warnings += listing.warnings
+    if listing.waiting and allowed:
+        plan.restart = Restart(listing.reason, service_for(runtime, restart_command), listing.path, None, runtime.root)
+    elif listing.waiting:
+        plan.waiting = listing.waiting
+        plan.warnings.append(
+            f"{', '.join(listing.waiting)}: in force after the next start of {runtime.kind}, which alone reads"
+            f" {listing.path}; a restart is not allowed now (registry_node_trust_restart: never)"
+        )
+
+
 def _plan_folder(
     listing: Listing, file: RegistriesYaml, wish: Wish, folder: str, mode: str, known: t.Sequence[Entry]
 ) -> None:
     entries = _entries(file.kind, wish, folder)
     host = wish.name if wish.mirror_of else folder
-    made = rancher.generated(file.root, folder)
+    made = generated(file.root, folder)
     authority = rancher.ca_path(file.kind, host)
     others = [entry for entry in entries if entry.value != authority]
     by_hand = wish.ca_text and file.trusts(folder, host, [one.sha256 for one in wish.authorities])

@@ -14,7 +14,6 @@ from ansible_collections.homeport.registry.plugins.module_utils._node_containerd
 from ansible_collections.homeport.registry.plugins.module_utils._node_cri import Login
 from ansible_collections.homeport.registry.plugins.module_utils._node_directory import check_name
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
-from ansible_collections.homeport.registry.plugins.module_utils._node_listing import MODES
 from ansible_collections.homeport.registry.plugins.module_utils._node_pem import read_bundle
 from ansible_collections.homeport.registry.plugins.module_utils._node_plan import Wish
 from ansible_collections.homeport.registry.plugins.module_utils._node_record import PATH
@@ -69,7 +68,7 @@ SPEC: dict[str, t.Any] = {
     "restart": {"type": "str", "choices": ["never", "plan", "now"], "default": "never"},
     "restart_command": _TEXTS,
     "revert_config_path": _NO,
-    "registries_yaml": {"type": "str", "choices": [*MODES], "default": "listed"},
+    "registries_yaml": {"type": "str", "choices": ["listed", "always", "never"], "default": "listed"},
     "record": {"type": "path", "default": PATH},
     "timeout": {"type": "float", "default": 10},
     "pull_timeout": {"type": "float", "default": 120},

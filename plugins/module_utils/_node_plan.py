@@ -16,20 +16,20 @@ from ansible_collections.homeport.registry.plugins.module_utils import _node_dir
 from ansible_collections.homeport.registry.plugins.module_utils import _node_hosts_file as hosts_file
 from ansible_collections.homeport.registry.plugins.module_utils import _node_pem as pem
 from ansible_collections.homeport.registry.plugins.module_utils import _node_probe as probe
-from ansible_collections.homeport.registry.plugins.module_utils import _node_rancher as rancher
 from ansible_collections.homeport.registry.plugins.module_utils._node_cri import Login
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import DistrustError, NodeError
 from ansible_collections.homeport.registry.plugins.module_utils._node_files import Content, load, read
-from ansible_collections.homeport.registry.plugins.module_utils._node_listing import Listing, plan_listing
 from ansible_collections.homeport.registry.plugins.module_utils._node_record import Owned, Record
 from ansible_collections.homeport.registry.plugins.module_utils._node_restart import (
     Change,
     Restart,
     config_change,
     config_revert,
-    service_for,
 )
-from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import Runtime
+from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import RANCHER_KINDS, Runtime
+
+if t.TYPE_CHECKING:
+    from ansible_collections.homeport.registry.plugins.module_utils._node_listing import Listing
 
 SOON = 30
 
@@ -107,7 +107,7 @@ class Plan:
     # Entries of Docker's daemon.json that are ours, and what a reload has to bring into force.
     entries: dict[str, dict[str, list[str]]] = dataclasses.field(default_factory=dict)
     reload: list[str] | None = None
-    listing: Listing = dataclasses.field(default_factory=Listing)
+    listing: Listing | None = None
     # Directory names that are in force only after a restart, which is not allowed.
     waiting: list[str] = dataclasses.field(default_factory=list)
 
@@ -146,20 +146,24 @@ def make_plan(
     if wanted and not runtime.root:
         plan.restart = config_change(runtime, root, restart_command, restart_allowed)
     elif (
-        revert_config and restart_allowed and not wanted and record.config.before and runtime.kind not in rancher.KINDS
+        revert_config and restart_allowed and not wanted and record.config.before and runtime.kind not in RANCHER_KINDS
     ):
         plan.restart = config_revert(runtime, record.config, restart_command)
-    plan.listing = plan_listing(wishes, record, runtime, registries_yaml, restart_allowed=restart_allowed)
-    plan.warnings += plan.listing.warnings
-    _plan_start(plan, runtime, restart_command, restart_allowed)
+    if runtime.kind in RANCHER_KINDS:
+        # Imported here alone: nodes compile what they import at each run, and most have another runtime.
+        from ansible_collections.homeport.registry.plugins.module_utils._node_listing import plan_listing, plan_start
+
+        plan.listing = plan_listing(wishes, record, runtime, registries_yaml, restart_allowed=restart_allowed)
+        plan_start(plan, plan.listing, runtime, restart_command, allowed=restart_allowed)
+    listed = plan.listing.files if plan.listing else {}
     hosts_changes = _hosts_changes(wishes)
-    found = [(wish, _wanted_files(wish, record, runtime, root, plan.listing)) for wish in wishes]
+    found = [(wish, _wanted_files(wish, record, runtime, root, listed)) for wish in wishes]
     kept = {**_files_of_others(found, record), **_kept_files(found)}
     for wish, folders in found:
         for folder, files in folders.items():
             plan.files[folder] = files
             owned = record.owned.get(folder, Owned())
-            if wish.present and folder in wish.folders and folder not in plan.listing.files:
+            if wish.present and folder in wish.folders and folder not in listed:
                 ours = {*owned.digests}
                 plan.warnings += directory.refuse_what_shadows(
                     folder, root, runtime.kind, ours, replace=wish.replace_foreign
@@ -180,29 +184,16 @@ def make_plan(
                 before = record.owned.get(wish.folders[0], Owned())
                 plan.presented[wish.folders[0]] = _look(wish, before, timeout)
     plan.changes += [*hosts_changes, *_daemon_changes(wishes, record, runtime, plan)]
-    plan.changes += [plan.listing.change] if plan.listing.change else []
+    plan.changes += [plan.listing.change] if plan.listing and plan.listing.change else []
     return plan
 
 
-def _plan_start(plan: Plan, runtime: Runtime, restart_command: t.Sequence[str], allowed: bool) -> None:
-    """Plan the restart that lets k3s or RKE2 read its file, or say that it is still to come."""
-    listing = plan.listing
-    if listing.waiting and allowed:
-        plan.restart = Restart(listing.reason, service_for(runtime, restart_command), listing.path, None, runtime.root)
-    elif listing.waiting:
-        plan.waiting = listing.waiting
-        plan.warnings.append(
-            f"{', '.join(listing.waiting)}: in force after the next start of {runtime.kind}, which alone reads"
-            f" {listing.path}; a restart is not allowed now (registry_node_trust_restart: never)"
-        )
-
-
 def _wanted_files(
-    wish: Wish, record: Record, runtime: Runtime, root: str, listing: Listing
+    wish: Wish, record: Record, runtime: Runtime, root: str, listed: t.Mapping[str, dict[str, str | None]]
 ) -> dict[str, dict[str, str | None]]:
     """Return its files by directory name and path, with those of what it had and has not any more."""
     found = {**_dropped(wish, record), **wish.files(runtime, root)}
-    return {folder: listing.files.get(folder, files) for folder, files in found.items()}
+    return {folder: listed.get(folder, files) for folder, files in found.items()}
 
 
 def _dropped(wish: Wish, record: Record) -> dict[str, dict[str, str | None]]:

@@ -19,16 +19,15 @@ import re
 import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils import _node_pem as pem
+from ansible_collections.homeport.registry.plugins.module_utils._node_directory import generated
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
 from ansible_collections.homeport.registry.plugins.module_utils._node_files import Content, read
 from ansible_collections.homeport.registry.plugins.module_utils._node_yaml import NULLS, Document
 from ansible_collections.homeport.registry.plugins.module_utils._node_yaml_reader import YamlError
 
-KINDS = ("k3s", "rke2")
 SECRETS = ("auth", "identitytoken", "password", "token")
 # Before, everything in certs.d was removed at each start (k3s-io/k3s pull request 10823, September 2024).
 KEEPS_OTHERS = (1, 7, 21)
-_MADE = "DO NOT EDIT"
 _PATH = re.compile(r"^private-registry:\s*[\"']?([^\"'#\s]+)", re.MULTILINE)
 _CA = re.compile(r'^\s*ca = \["([^"]+)"\]', re.MULTILINE)
 
@@ -86,13 +85,6 @@ def path_of(kind: str) -> str:
 def ca_path(kind: str, host: str) -> str:
     """Return the file of a registry's CA certificates, which is read on every pull."""
     return f"/etc/rancher/{kind}/homeport/{host}/ca.crt"
-
-
-def generated(root: str, host: str) -> str:
-    """Return what k3s has made of the file for a registry, empty for nothing."""
-    content = read(os.path.join(root, host, "hosts.toml"))
-    text = content.data.decode("utf-8", "replace") if content else ""
-    return text if _MADE in text.partition("\n")[0] else ""
 
 
 class RegistriesYaml:

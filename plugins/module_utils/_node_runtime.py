@@ -17,6 +17,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._node_errors imp
 from ansible_collections.homeport.registry.plugins.module_utils._node_files import read, stamp
 
 KINDS = ("containerd", "crio", "docker", "podman", "k3s", "rke2", "k0s", "microk8s")
+RANCHER_KINDS = ("k3s", "rke2")
 CONTAINERD_KINDS = ("containerd", "k3s", "rke2", "k0s", "microk8s")
 
 _SOCKETS = (

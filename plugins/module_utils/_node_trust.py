@@ -182,7 +182,8 @@ class Rollout:
                 got=self.runtime.reason or f"containerd reads {self.runtime.root}",
                 remedy="Look for another program that writes this file.",
             )
-        self.plan.listing.refuse_unread(self.runtime.root)
+        if self.plan.listing:
+            self.plan.listing.refuse_unread(self.runtime.root)
 
     def _put_back(self, made: list[str], restarting: bool, cause: BaseException) -> None:
         """Restore every file, and the runtime with the old ones; what fails here is added to the cause."""
@@ -328,7 +329,7 @@ class Rollout:
 
     def _remember_listing(self) -> None:
         listing, record = self.plan.listing, self.record
-        if not listing.path:
+        if listing is None or not listing.path:
             return
         for key, entries in listing.ours.items():
             record.listed[key] = [entry.dump() for entry in entries]

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import pytest
 
-from ansible_collections.homeport.registry.plugins.module_utils import _gc_run
+from ansible_collections.homeport.registry.plugins.module_utils import _gc_beside
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_client as client
+from ansible_collections.homeport.registry.plugins.module_utils._gc_beside import look_beside_pushes
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import RefusedError
 from ansible_collections.homeport.registry.plugins.module_utils._gc_look import Look, Looker
 from ansible_collections.homeport.registry.plugins.module_utils._gc_output import Collected
-from ansible_collections.homeport.registry.plugins.module_utils._gc_run import Collection
 from ansible_collections.homeport.registry.plugins.module_utils._gc_store import Scan, lost
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import Inventory
 from tests.lab.inventory.images import Pusher, Store
@@ -72,11 +72,10 @@ def _with(looker: Looker, files: bool) -> Looker:
 
 
 def _look(looker: Looker, files: Scan | None = None) -> Look | None:
-    """Look as a collection does, which here has no cluster to write to."""
-    collection = object.__new__(Collection)
-    collection._looker, collection._options, collection.report = looker, looker._options, looker._report
+    """Look as a collection does."""
     looker._program.serve()
-    return collection._look_beside_pushes(files or looker.scan())
+    files = files or looker.scan()
+    return look_beside_pushes(looker, looker._report, files, dry_run=looker._options.dry_run)
 
 
 def test_what_is_deleted_meanwhile_may_go(push: Pusher, look: Make) -> None:
@@ -121,7 +120,7 @@ def test_a_long_look_at_a_store_that_moves_is_not_repeated(
     push: Pusher, look: Make, monkeypatch: pytest.MonkeyPatch, files: bool
 ) -> None:
     """Where it takes minutes to ask the collector, a store that is pushed to will have moved again by then."""
-    monkeypatch.setattr(_gc_run, "_LOOKING", 0.0)
+    monkeypatch.setattr(_gc_beside, "LOOKING", 0.0)
     push.image("kept", "1", b"layer")
     looker = _with(look(), files)
     beside = Beside(looker, push, 9, again=True)
@@ -134,7 +133,7 @@ def test_a_fault_is_one_however_long_it_takes_to_look(
     push: Pusher, look: Make, store: Store, monkeypatch: pytest.MonkeyPatch, files: bool
 ) -> None:
     """Nobody's pushes are stopped for it."""
-    monkeypatch.setattr(_gc_run, "_LOOKING", 0.0)
+    monkeypatch.setattr(_gc_beside, "LOOKING", 0.0)
     image = push.image("broken", "1", b"layer")
     store.blob(image.digest).unlink()
     looker = _with(look(), files)
