@@ -36,7 +36,8 @@ options:
     description:
       - How to reach the registries that images come from. One that is not listed is reached by its name, encrypted and
         without an account.
-      - Proxies from the environment are not used. Name a mirror in O(sources[].url) where there is no direct way.
+      - Proxies are used as the variables E(HTTPS_PROXY), E(HTTP_PROXY) and E(NO_PROXY) of the environment say, though
+        never to this machine; the last may list networks as well.
     type: list
     elements: dict
     default: []

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_errors import BundleError
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import ImageName, parse_image
 from ansible_collections.homeport.registry.plugins.module_utils._registry_options import context_from
+from ansible_collections.homeport.registry.plugins.module_utils._registry_proxy import Proxies
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 from ansible_collections.homeport.registry.plugins.module_utils._registry_transport import Transport
 
@@ -84,6 +85,7 @@ class Sources:
                 )
             self._given[host] = one
         self._timeout, self._patience = timeout, patience
+        self._proxies = Proxies.of_environment()
         self._open: dict[str, Source] = {}
         self._lock = threading.Lock()
 
@@ -106,7 +108,12 @@ class Sources:
     def _connect(self, host: str) -> Source:
         one = {"ca_cert": None, "ca_cert_content": None, "validate_certs": True} | dict(self._given.get(host, {}))
         transport = Transport(
-            context=context_from(one), timeout=self._timeout, patience=self._patience, attempts=6, read_only=True
+            context=context_from(one),
+            timeout=self._timeout,
+            patience=self._patience,
+            attempts=6,
+            read_only=True,
+            proxies=self._proxies,
         )
         url = one.get("url") or _ADDRESSES.get(host) or f"https://{host}"
         session = Session(transport, url, one.get("username"), one.get("password"))

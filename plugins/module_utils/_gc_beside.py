@@ -38,7 +38,7 @@ def look_beside_pushes(looker: Looker, report: Report, store: _gc_store.Scan | N
     for attempt in range(LOOKS):
         fault: GcError | None = None
         try:
-            found = looker.look(store, beside=True, announce=attempt == 0)
+            found = looker.look(store, beside=True)
         except GcError as error:
             # An interruption and an empty store are no contradiction.
             if type(error) not in (RefusedError, GcError):

@@ -62,13 +62,13 @@ class Look:
 
 
 class Looker:
-    """Looks at one store with one program."""
+    """Looks at one store with one program.
+
+    major: version of the program. blobs_before: how many the last run left. seen: what was served in the last look.
+    """
 
     def __init__(self, options: Options, program: Program, session: Session, report: Report) -> None:
-        """Take what to look with. major: version of the program. blobs_before: how many the last run left.
-
-        seen: what the registry served in the last look.
-        """
+        """Take what to look with."""
         self._options, self._program, self._session, self._report = options, program, session, report
         self.major = 3
         self.blobs_before = 0
@@ -191,13 +191,12 @@ class Looker:
                 remedy="Do not collect with another program than the one that serves. Report this as a fault.",
             )
 
-    def look(self, store: _gc_store.Scan | None, *, beside: bool = False, announce: bool = False) -> Look:
+    def look(self, store: _gc_store.Scan | None, *, beside: bool = False) -> Look:
         """Look at everything once.
 
         Args:
             store: its files, as they are now.
-            beside: others change the store meanwhile.
-            announce: tell of the dry run as of a step.
+            beside: others change the store meanwhile; the dry run is a step of its own then.
 
         Raises:
             GcError: when something forbids to collect.
@@ -207,7 +206,7 @@ class Looker:
         inventory = self.seen = self.inventory()
         found = report.document["before"] = counts(inventory, store)
         self.judge(store, inventory, beside=beside)
-        if announce:
+        if beside and report.document["step"] != "dry_run":
             text = f"{found['manifests']} manifests in {found['repositories']} repositories"
             report.step("dry_run", f"ask what would go of {text}")
         plan = self.run_collector("--dry-run")

@@ -22,6 +22,10 @@ class TlsError(UnreachableError):
     """The encrypted connection could not be set up, or would have been given up on the way."""
 
 
+class ProxyError(UnreachableError):
+    """The proxy does not let us through."""
+
+
 class TruncatedError(UnreachableError):
     """An answer began and did not come to its end."""
 

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 import socket
 import ssl
 import time
 import typing as t
 
-from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import TlsError, UnreachableError
+from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
+    ProxyError,
+    TlsError,
+    UnreachableError,
+)
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import Origin
 
 DAY = 86400
 # The ssl module has no public name for this encoding.
 _DER = 2
 # The other side hung up, which says nothing against its TLS.
+# What the library says when a proxy refuses to lead on.
+_TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3}.*)")
 BROKEN_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
@@ -155,6 +162,14 @@ def connection_error(tried: str, where: str, exc: BaseException) -> UnreachableE
             where=where,
             got=f"the TLS connection failed: {getattr(exc, 'reason', None) or exc}",
             remedy="Check that this port speaks TLS 1.2 or newer; begin the address with http:// if it does not.",
+        )
+    if tunnel := _TUNNEL.match(str(exc)):
+        kind = ProxyError if tunnel[1].startswith("4") else UnreachableError
+        return kind(
+            tried,
+            where=where,
+            got=f"the proxy answered {tunnel[1]}",
+            remedy="Check https_proxy and no_proxy of the environment, the account, and what the proxy lets through.",
         )
     if isinstance(exc, socket.gaierror):
         got, remedy = "the host name does not resolve", "Check the name, and the DNS of the machine that runs this."

@@ -15,11 +15,13 @@ import random
 import ssl
 import threading
 import time
+import typing as t
 from collections.abc import Callable, Mapping
 from urllib.parse import urljoin
 
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     ProtocolError,
+    ProxyError,
     TlsError,
     UnreachableError,
     UnsafeRequestError,
@@ -46,6 +48,9 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_wire i
     SecureConnection,
 )
 
+if t.TYPE_CHECKING:
+    from ansible_collections.homeport.registry.plugins.module_utils._registry_proxy import Proxies
+
 MAX_REDIRECTS = 5
 _BUSY = frozenset((429, 503))
 # Seconds between questions to a busy server that does not say when to come back.
@@ -67,6 +72,7 @@ class Transport:
         busy: float = 0.0,
         read_only: bool = False,
         observer: Callable[[Exchange], None] | None = None,
+        proxies: Proxies | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Set the limits.
@@ -80,6 +86,7 @@ class Transport:
                 such as one whose store is being worked on.
             read_only: refuse every method but GET and HEAD.
             observer: called after every exchange, from the thread that made it.
+            proxies: who leads where, nobody by default: a registry of one's own is rarely behind a proxy.
             sleep: waits some seconds; for tests.
         """
         self.timeout = timeout
@@ -89,6 +96,7 @@ class Transport:
         self.busy = busy
         self._read_only = read_only
         self._observer = observer
+        self._proxies = proxies
         self.sleep = sleep
         self._lock = threading.Lock()
         self._idle: dict[Origin, list[http.client.HTTPConnection]] = {}
@@ -148,7 +156,7 @@ class Transport:
             pause = random.uniform(0.5, 1.0) * 0.5 * 2 ** (attempt - 1)
             try:
                 response = self._follow(method, url, dict(headers or {}), body, repeatable)
-            except TlsError:
+            except (TlsError, ProxyError):
                 raise
             except UnreachableError as exc:
                 refused = isinstance(exc.__cause__, ConnectionRefusedError)
@@ -207,7 +215,9 @@ class Transport:
                 connection.close()
                 if used and isinstance(exc, (ConnectionError, *BROKEN_TLS)):
                     continue
-                raise connection_error("get an answer", f"{method} {without_query(url)}", exc) from exc
+                where = f"{method} {without_query(url)}"
+                proxy = self._proxies.to(origin) if self._proxies else None
+                raise connection_error("get an answer", f"{where} by proxy {proxy}" if proxy else where, exc) from exc
             except BaseException:
                 # What should be sent could not be read, and the request is cut off in the middle.
                 connection.close()
@@ -225,11 +235,18 @@ class Transport:
         return self._connect(origin), False
 
     def _connect(self, origin: Origin) -> http.client.HTTPConnection:
+        proxy = self._proxies.to(origin) if self._proxies else None
+        host, port = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
         if origin.scheme == "https":
-            return SecureConnection(
-                origin.host, origin.port, timeout=self.timeout, context=self.context, blocksize=CHUNK
-            )
-        return PlainConnection(origin.host, origin.port, timeout=self.timeout, blocksize=CHUNK)
+            secure = SecureConnection(host, port, timeout=self.timeout, context=self.context, blocksize=CHUNK)
+            if proxy:
+                secure.peer = (origin.host, origin.port)
+                secure.set_tunnel(origin.host, origin.port, proxy.headers)
+            return secure
+        plain = PlainConnection(host, port, timeout=self.timeout, blocksize=CHUNK)
+        if proxy:
+            plain.peer, plain.for_proxy = (origin.host, origin.port), proxy.headers
+        return plain
 
     def _give_back(self, origin: Origin, connection: http.client.HTTPConnection, intact: bool, ended: bool) -> None:
         # Without a socket the server asked to close.

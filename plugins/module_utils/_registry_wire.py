@@ -131,15 +131,22 @@ class Answer(http.client.HTTPResponse):
 
 
 class PlainConnection(http.client.HTTPConnection):
-    """A connection without encryption."""
+    """A connection without encryption.
+
+    peer: host and port of who is asked, where that is not who it leads to but behind a proxy. for_proxy: headers that
+    the proxy wants with each request.
+    """
 
     response_class = Answer
+    peer: tuple[str, int] | None = None
+    for_proxy: Mapping[str, str] = {}
 
 
 class SecureConnection(http.client.HTTPSConnection):
-    """A connection with TLS."""
+    """A connection with TLS. peer: as for `PlainConnection`; the proxy sees only what is encrypted."""
 
     response_class = Answer
+    peer: tuple[str, int] | None = None
 
 
 def ask(
@@ -167,8 +174,13 @@ def tell(
     """
     if _UNSAFE.search(target) or any(_BREAKS.search(name + value) for name, value in headers.items()):
         raise http.client.InvalidURL("a request must not hold spaces, control characters or foreign letters")
-    host = f"[{connection.host}]" if ":" in connection.host else connection.host
-    port = "" if connection.port == connection.default_port else f":{connection.port}"
+    peer = getattr(connection, "peer", None)
+    name, number = peer or (connection.host, connection.port)
+    host = f"[{name}]" if ":" in name else name
+    port = "" if number == connection.default_port else f":{number}"
+    if peer and isinstance(connection, PlainConnection):
+        target = f"http://{host}{port}{target}"
+        headers = {**headers, **connection.for_proxy}
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}{port}", "Accept-Encoding: identity"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if connection.sock is None:
