@@ -77,7 +77,8 @@ def proxy(tmp_path, monkeypatch) -> Iterator[Proxy]:
 @pytest.fixture(scope="module")
 def here() -> str:
     """An address of this machine that is no loopback, to which no proxy is asked."""
-    return subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True).stdout.split()[0]
+    found = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True).stdout.split()
+    return next(one for one in found if "." in one)
 
 
 @pytest.fixture
