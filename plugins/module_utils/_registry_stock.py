@@ -103,6 +103,7 @@ def verify(
     threads: int,
     before: Inventory | None = None,
     allow_moved_tags: bool = False,
+    allow_sparse_indexes: bool = False,
 ) -> dict[str, t.Any]:
     """Read what a registry holds and compare it with an inventory of before; return a module's result.
 
@@ -113,6 +114,7 @@ def verify(
         threads: connections to use at once.
         before: what should still be there.
         allow_moved_tags: whether tags may point elsewhere now.
+        allow_sparse_indexes: whether an index may lack some of its manifests.
 
     Raises:
         RegistryError: when the registry does not answer.
@@ -125,7 +127,9 @@ def verify(
         now = _complete(session, now, relevant, threads)
     check = check_content(session, now, depth, threads=threads, fresh=True)
     lost = [one for one in compare(relevant, now) if not (allow_moved_tags and one.kind == "tag-moved")]
-    problems = in_order(now.problems + check.problems + lost)
+    spared = _spared(now) if allow_sparse_indexes else frozenset()
+    stored = [one for one in now.problems if one.kind != "manifest-missing" or one.where not in spared]
+    problems = in_order(stored + check.problems + lost)
     document = now.document()
     return {
         "verified": not problems,
@@ -141,6 +145,17 @@ def verify(
         },
         "inventory": document,
     }
+
+
+def _spared(inventory: Inventory) -> frozenset[str]:
+    """Return where a manifest is missing of an index that has another one."""
+    found = set()
+    for name, repository in inventory.repositories.items():
+        for entry in repository.entries.values():
+            missing = [child.digest for child in entry.children if child.digest not in repository.entries]
+            if len(missing) < len(entry.children):
+                found.update(name_of(name, digest) for digest in missing)
+    return frozenset(found)
 
 
 def _complete(session: Session, now: Inventory, before: Inventory, threads: int) -> Inventory:

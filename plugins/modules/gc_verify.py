@@ -42,6 +42,12 @@ options:
       - Whether a tag may point to something else than before, because people push meanwhile.
     type: bool
     default: false
+  allow_sparse_indexes:
+    description:
+      - Whether an index may lack some of its manifests, such as those of platforms that a bundle for an air gap has
+        left out. One of each index has to be there. What was there before is missed all the same.
+    type: bool
+    default: false
   report_only:
     description:
       - Whether problems are only returned, so that C(failed_when) can judge them, and not a failure.
@@ -169,6 +175,7 @@ def main() -> None:
             "before": {"type": "dict"},
             "before_file": {"type": "path"},
             "allow_moved_tags": {"type": "bool", "default": False},
+            "allow_sparse_indexes": {"type": "bool", "default": False},
             "report_only": {"type": "bool", "default": False},
         },
         mutually_exclusive=[*CONNECTION_EXCLUSIVE, ("before", "before_file")],
@@ -187,6 +194,7 @@ def main() -> None:
             threads=params["threads"],
             before=before,
             allow_moved_tags=params["allow_moved_tags"],
+            allow_sparse_indexes=params["allow_sparse_indexes"],
         )
         session.transport.close()
     except RegistryError as exc:

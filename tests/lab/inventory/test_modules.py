@@ -12,6 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from ansible_collections.homeport.registry.plugins.module_utils import _registry_client as client
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import (
     OCI_INDEX,
     OCI_MANIFEST,
@@ -152,6 +153,23 @@ def test_what_is_lost_fails_with_a_list(run, images, push, store, tmp_path):
     }
     unaffected = run(gc_verify, before_file=str(file), repositories=["other"])
     assert unaffected["verified"] is True
+
+
+def test_an_index_may_lack_platforms_where_that_is_meant(run, images, push):
+    """But not all of them, nor one that was there before, nor the manifest of a tag."""
+    before = run(inventory_info)["inventory"]
+    client.delete_manifest(push.session, "team/app", images["one"].digest)
+    problem = {"kind": "manifest-missing", "where": f"team/app@{images['one'].digest}"}
+    result = run(gc_verify, report_only=True)
+    assert [{key: one[key] for key in problem} for one in result["problems"]] == [problem]
+    result = run(gc_verify, allow_sparse_indexes=True)
+    assert result["verified"]
+    assert run(gc_verify, allow_sparse_indexes=True, before=before)["failed"]
+    client.delete_manifest(push.session, "team/app", images["two"].digest)
+    result = run(gc_verify, allow_sparse_indexes=True)
+    assert result["failed"]
+    assert {one["kind"] for one in result["problems"]} == {"manifest-missing"}
+    assert len(result["problems"]) == 2
 
 
 def test_a_repository_that_is_gone(run, images, store, is_old):
