@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.homeport.registry.plugins.module_utils import _registry_client as client
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 from ansible_collections.homeport.registry.plugins.module_utils._registry_transport import Transport
 from tests.lab.controller.job import Controller, Credential
@@ -69,6 +70,23 @@ def test_what_is_lost_is_found_and_handed_on(server: Distribution, tmp_path: Pat
     assert reported.artifacts["homeport_verify"]["depot"] == found
     for job in (well, lost, reported):
         assert not [word for word in WORDS.values() if word in job.text()]
+
+
+def test_platforms_that_a_bundle_has_left_out_are_not_lost(server: Distribution, tmp_path: Path) -> None:
+    transport = Transport()
+    session = Session(transport, server.url, "ci", WORDS["ci"])
+    pusher = Pusher(session)
+    children = [pusher.image("team/app", None, text) for text in (b"for one", b"for the other")]
+    pusher.index("team/app", "v1", *children)
+    client.delete_manifest(session, "team/app", children[1].digest)
+    transport.close()
+    told = {"registry_verify_url": server.url}
+    job = Controller(tmp_path / "strict", {"depot": told}, users("writer")).launch("homeport_verify")
+    assert job.status == "failed"
+    assert children[1].digest in job.artifacts["homeport_verify"]["depot"]["problems"][0]
+    told["registry_verify_allow_sparse_indexes"] = "true"
+    job = Controller(tmp_path / "sparse", {"depot": told}, users("writer")).launch("homeport_verify")
+    assert job.status == "successful", job.output
 
 
 def test_an_account_that_may_do_more_than_it_should_is_found(server: Distribution, tmp_path: Path) -> None:
