@@ -74,9 +74,8 @@ class Proxies:
         listed = [one.strip() for one in self._found.get("no", "").split(",")]
         if address and any(address in network for network in map(_network, listed) if network):
             return True
-        # The library has its own word for "none".
-        known: dict[str, str] = {"no": ",".join(listed)}
-        return bool(urllib.request.proxy_bypass_environment(f"{origin.host}:{origin.port}", known))  # type: ignore[attr-defined]
+        bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined]  # unknown to the library's stubs
+        return bool(bypass(f"{origin.host}:{origin.port}", {"no": ",".join(listed)}))
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
