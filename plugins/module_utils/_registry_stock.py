@@ -149,7 +149,7 @@ def verify(
 
 def _spared(inventory: Inventory) -> frozenset[str]:
     """Return where a manifest is missing of an index that has another one."""
-    found = set()
+    found: set[str] = set()
     for name, repository in inventory.repositories.items():
         for entry in repository.entries.values():
             missing = [child.digest for child in entry.children if child.digest not in repository.entries]
