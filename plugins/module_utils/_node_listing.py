@@ -17,7 +17,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._node_files impo
 from ansible_collections.homeport.registry.plugins.module_utils._node_rancher import Entry, RegistriesYaml
 from ansible_collections.homeport.registry.plugins.module_utils._node_record import Owned, Record
 from ansible_collections.homeport.registry.plugins.module_utils._node_restart import Change, Restart, service_for
-from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import RANCHER_KINDS, Runtime
+from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import Runtime
 
 if t.TYPE_CHECKING:
     from ansible_collections.homeport.registry.plugins.module_utils._node_plan import Plan, Wish
@@ -92,7 +92,7 @@ def plan_listing(
     Raises:
         NodeError: when the file cannot be changed safely.
     """
-    if runtime.kind not in RANCHER_KINDS or not runtime.root:
+    if not runtime.root:
         return Listing()
     file = RegistriesYaml(runtime.kind, runtime.root)
     listing = Listing(file.path)

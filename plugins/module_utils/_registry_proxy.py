@@ -95,8 +95,10 @@ def _read(address: str, variable: str) -> Proxy:
         raise BadNameError(
             "use the proxy",
             where=f"{variable}_proxy of the environment",
-            got=f"it is no address of a proxy that speaks HTTP ({parts.scheme}://)",
-            remedy="Write http://proxy.example.com:3128, with user:password@ in front of the host if it wants them.",
+            got=f"it begins with {parts.scheme}://"
+            if parts.scheme != "http"
+            else "it names no host, or no port up to 65535",
+            remedy="Write http://proxy.example.com:3128, with user:password@ in front of the host if it asks.",
         )
     if parts.username is None:
         return Proxy(parts.hostname, port)

@@ -27,7 +27,7 @@ class Quiet(Report):
     """A report that stays here: there is no cluster."""
 
     def __init__(self, options: Options) -> None:
-        super().__init__(None, options, "run", "pod")  # type: ignore[arg-type]  # no API
+        super().__init__(None, options, "run", "pod")  # type: ignore[arg-type]  # there is no API to write to
 
 
 @pytest.fixture(params=["3", "2.8"])

@@ -23,23 +23,12 @@ Make = Callable[..., Looker]
 
 
 class Beside:
-    """Deletes another image each time that the inventory has been taken, and so before the collector is asked.
+    """Deletes another image each time that the inventory has been taken, and so before the collector is asked."""
 
-    again: pushes it again as soon as somebody asks whether it is still there.
-    """
-
-    def __init__(self, looker: Looker, push: Pusher, times: int, *, again: bool = False) -> None:
-        self.push, self.left, self.again, self.inventory, self.collect = (
-            push,
-            times,
-            again,
-            looker.inventory,
-            looker.run_collector,
-        )
+    def __init__(self, looker: Looker, push: Pusher, times: int, again: bool) -> None:
+        self.push, self.left, self.again = push, times, again
+        self.inventory, self.collect = looker.inventory, looker.run_collector
         self.away, self.asked = "", 0
-        # The moments between two steps.
-        looker.inventory = self.take  # type: ignore[method-assign]
-        looker.run_collector = self.ask  # type: ignore[method-assign]
 
     def image(self, name: str) -> str:
         return self.push.image(f"moving/{name}", "1", f"layer {name}".encode()).digest
@@ -64,11 +53,31 @@ class Beside:
         return found
 
 
-def _with(looker: Looker, files: bool) -> Looker:
-    """Hide the files of the store, as object storage does."""
-    if not files:
-        looker.scan = lambda: None  # type: ignore[method-assign]  # what it returns without a root
-    return looker
+@pytest.fixture
+def beside(push: Pusher, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Beside]:
+    """Return a function that lets somebody delete images; `again`: and push each as soon as it is asked for."""
+
+    def beside(looker: Looker, times: int, *, again: bool = False) -> Beside:
+        made = Beside(looker, push, times, again)
+        monkeypatch.setattr(looker, "inventory", made.take)
+        monkeypatch.setattr(looker, "run_collector", made.ask)
+        return made
+
+    return beside
+
+
+@pytest.fixture(params=[True, False], ids=["files", "objects"])
+def long_look(request: pytest.FixtureRequest, look: Make, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Make what looks for too long at a store of files, or at one that has none, as object storage."""
+    monkeypatch.setattr(_gc_beside, "LOOKING", 0.0)
+
+    def make() -> Looker:
+        looker = look()
+        if not request.param:
+            monkeypatch.setattr(looker, "scan", lambda: None)
+        return looker
+
+    return make
 
 
 def _look(looker: Looker, files: Scan | None = None) -> Look | None:
@@ -78,65 +87,61 @@ def _look(looker: Looker, files: Scan | None = None) -> Look | None:
     return look_beside_pushes(looker, looker._report, files, dry_run=looker._options.dry_run)
 
 
-def test_what_is_deleted_meanwhile_may_go(push: Pusher, look: Make) -> None:
+def test_what_is_deleted_meanwhile_may_go(push: Pusher, look: Make, beside: Callable[..., Beside]) -> None:
     """One image is deleted between the inventory and the dry run: that is known without another dry run."""
     push.image("kept", "1", b"layer")
     looker = look()
-    beside = Beside(looker, push, 1)
+    other = beside(looker, 1)
     found = _look(looker)
     assert found is not None
     assert set(found.inventory.repositories) >= {"kept"}
     assert looker._report.document["problems"] == []
     assert [step["name"] for step in looker._report.document["steps"]] == ["dry_run"]
-    assert beside.asked == 1
+    assert other.asked == 1
 
 
-def test_what_comes_back_meanwhile_is_looked_at_again(push: Pusher, look: Make) -> None:
+def test_what_comes_back_meanwhile_is_looked_at_again(push: Pusher, look: Make, beside: Callable[..., Beside]) -> None:
     """One image is deleted before the dry run and pushed again after it: the second look finds all in order."""
     push.image("kept", "1", b"layer")
     looker = look()
-    beside = Beside(looker, push, 1, again=True)
+    other = beside(looker, 1, again=True)
     found = _look(looker)
     assert found is not None
     assert "moving/0" in found.inventory.repositories
     assert looker._report.document["problems"] == []
-    assert beside.asked == 2
+    assert other.asked == 2
 
 
-def test_a_store_that_never_holds_still_is_decided_inside_the_fence(push: Pusher, look: Make) -> None:
+def test_a_store_that_never_holds_still_is_decided_inside_the_fence(
+    push: Pusher, look: Make, beside: Callable[..., Beside]
+) -> None:
     """Only a dry run, which has no fence, has to say that it cannot tell."""
     push.image("kept", "1", b"layer")
     looker = look()
-    Beside(looker, push, 9, again=True)
+    beside(looker, 9, again=True)
     assert _look(looker) is None
     dry = look(dry_run=True)
-    Beside(dry, push, 9, again=True)
+    beside(dry, 9, again=True)
     with pytest.raises(RefusedError):
         _look(dry)
 
 
-@pytest.mark.parametrize("files", [True, False])
 def test_a_long_look_at_a_store_that_moves_is_not_repeated(
-    push: Pusher, look: Make, monkeypatch: pytest.MonkeyPatch, files: bool
+    push: Pusher, long_look: Make, beside: Callable[..., Beside]
 ) -> None:
     """Where it takes minutes to ask the collector, a store that is pushed to will have moved again by then."""
-    monkeypatch.setattr(_gc_beside, "LOOKING", 0.0)
     push.image("kept", "1", b"layer")
-    looker = _with(look(), files)
-    beside = Beside(looker, push, 9, again=True)
+    looker = long_look()
+    other = beside(looker, 9, again=True)
     assert _look(looker) is None
-    assert beside.asked == 1
+    assert other.asked == 1
 
 
-@pytest.mark.parametrize("files", [True, False])
-def test_a_fault_is_one_however_long_it_takes_to_look(
-    push: Pusher, look: Make, store: Store, monkeypatch: pytest.MonkeyPatch, files: bool
-) -> None:
+def test_a_fault_is_one_however_long_it_takes_to_look(push: Pusher, long_look: Make, store: Store) -> None:
     """Nobody's pushes are stopped for it."""
-    monkeypatch.setattr(_gc_beside, "LOOKING", 0.0)
     image = push.image("broken", "1", b"layer")
     store.blob(image.digest).unlink()
-    looker = _with(look(), files)
+    looker = long_look()
     with pytest.raises(RefusedError) as caught:
         _look(looker)
     assert "broken" in str(caught.value)

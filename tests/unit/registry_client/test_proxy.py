@@ -57,11 +57,19 @@ def test_an_account_is_shown_to_the_proxy_and_to_nobody_else():
     assert "cEBz" not in f"{proxy} {proxy!r}"
 
 
-@pytest.mark.parametrize("address", ["socks5://me:secret@proxy.example:1080", "http://", "proxy.example:99999"])
-def test_another_kind_of_proxy_is_refused(address):
+@pytest.mark.parametrize(
+    ("address", "saying"),
+    [
+        ("socks5://me:secret@proxy.example:1080", "socks5://"),
+        ("http://", "no host"),
+        ("proxy.example:99999", "no port up to 65535"),
+    ],
+)
+def test_another_kind_of_proxy_is_refused(address, saying):
     with pytest.raises(BadNameError) as caught:
         Proxies({"https": address}).to(origin_of(TO_HTTPS))
     assert "https_proxy" in str(caught.value)
+    assert saying in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
