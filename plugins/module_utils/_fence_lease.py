@@ -5,7 +5,8 @@
 """The Lease of exclusive work on a store: taken, kept and given back. Private.
 
 A holder that cannot renew stops working when half of the time is over, and gives up before all of it is: nobody else
-may think the Lease abandoned while something still deletes.
+may think the Lease abandoned while something still deletes. That holds for one that was frozen with its node as well:
+it asks its clock before it asks the API server, which would take a renewal that comes too late.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ def seconds_since(text: str, now: float) -> float:
     except ValueError:
         return float("inf")
     return now - moment.timestamp()
+
+
+def _clock() -> float:
+    """Return seconds that also pass while the machine sleeps; this runs in a container, so on Linux."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def state_of(lease: _Lease, identity: str, now: float) -> str:
@@ -78,6 +84,7 @@ class Lease:
         self._lock = threading.Lock()
         self._document: _Lease = {}
         self._renewed = 0.0
+        self._renewed_there: float | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -138,13 +145,20 @@ class Lease:
         return {**lease, "metadata": metadata, "spec": spec}
 
     def _write(self, lease: _Lease, patience: float) -> None:
-        sent = time.monotonic()
+        sent = _clock()
         document = self._api.request("write the Lease", "PUT", self.path, lease, patience=patience)[1]
+        there = time.time() + self._api.skew
+        before, self._renewed_there = self._renewed_there, there
         self._document, self._renewed = document, sent
+        # The clocks of a machine that was stopped may have stopped with it; the API server's have not.
+        if before is not None and there - before > self.seconds:
+            self._lose(f"there were {there - before:.0f} seconds between two renewals, by the API server's clock")
+            raise self.loss()
 
     def _update(self, change: Callable[[_Lease], _Lease], patience: float) -> None:
         """Change the Lease as long as it is ours. Raises FenceLostError when it is not."""
         with self._lock:
+            self.check()
             try:
                 self._write(change(self._document), patience)
             except ApiError as error:
@@ -167,22 +181,24 @@ class Lease:
     def _keep(self) -> None:
         doubtful = False
         while not self._stop.wait(1.0 if doubtful else self.seconds / 8):
+            if not doubtful and _clock() - self._renewed > self.seconds * 0.5:
+                doubtful = True
+                self.on_doubt()
             try:
                 self._update(self._held, 0)
             except FenceLostError:
                 return
             except ApiError:
-                silent = time.monotonic() - self._renewed
-                if silent > self.seconds * 0.9:
-                    self._lose(f"the API server did not take a renewal for {silent:.0f} seconds")
-                    return
-                if silent > self.seconds * 0.5 and not doubtful:
-                    doubtful = True
-                    self.on_doubt()
+                continue
             else:
                 if doubtful:
                     self.on_certainty()
                 doubtful = False
+
+    def _look_at_the_clock(self) -> None:
+        silent = _clock() - self._renewed
+        if silent > self.seconds * 0.9:
+            self._lose(f"no renewal for {silent:.0f} seconds: the API server did not answer, or this node stood still")
 
     def _lose(self, reason: str) -> None:
         if not self.lost:
@@ -200,6 +216,7 @@ class Lease:
 
     def check(self) -> None:
         """Raise FenceLostError when the Lease is lost."""
+        self._look_at_the_clock()
         if self.lost:
             raise self.loss()
 
@@ -219,6 +236,7 @@ class Lease:
 
     def is_somebody_elses(self, patience: float) -> bool:
         """Tell whether another one has taken it over, whose business the writers are then."""
+        self._look_at_the_clock()
         if not self.lost:
             return False
         try:
@@ -238,6 +256,7 @@ class Lease:
     def release(self, patience: float) -> None:
         """Give the Lease back, if it is still ours."""
         self.stop()
+        self._look_at_the_clock()
 
         def free(lease: _Lease) -> _Lease:
             annotations = {k: v for k, v in (lease["metadata"].get("annotations") or {}).items() if k != POD}
