@@ -49,9 +49,9 @@ def lingering(pods: t.Iterable[t.Mapping[str, t.Any]]) -> list[str]:
 class Writers:
     """The Deployment of the writers and the permit that they need."""
 
-    def __init__(self, api: Api, options: Options, lease: Lease, log: Callable[[str], None]) -> None:
-        """Take what the fence is made of."""
-        self._api, self._options, self._lease, self._log = api, options, lease, log
+    def __init__(self, api: Api, options: Options, lease: Lease, warn: Callable[[str], None]) -> None:
+        """Take what the fence is made of, and who is told what somebody should know."""
+        self._api, self._options, self._lease, self._warn = api, options, lease, warn
         self.path = f"/apis/apps/v1/namespaces/{options.namespace}/deployments/{options.writer}"
         self._core = f"/api/v1/namespaces/{options.namespace}"
         self._permit = f"{self._core}/configmaps/{options.permit_name}"
@@ -116,18 +116,19 @@ class Writers:
                 remedy="Find out who starts writers during exclusive work, and run gc again.",
             )
 
-    def bring_back(self, noted: str | None, patience: float) -> float | None:
+    def bring_back(self, noted: str | None, patience: float, *, wait: float = _READY_SECONDS) -> float | None:
         """Bring permit and writers back; a fence that is somebody else's now is left alone.
 
         Args:
             noted: the number that a fence left behind on the Lease, for one that this process did not make.
             patience: seconds for which an API server that does not answer is asked again.
+            wait: seconds until a writer must be ready.
 
         Returns:
-            Seconds for which nobody could push, none when this process made no fence.
+            Seconds for which nobody could push, none when this process made no fence or no writer is ready.
         """
         if self._lease.is_somebody_elses(patience):
-            self._log("another holder has the Lease: the writers are left to it")
+            self._warn("another holder has the Lease: the writers are left to it")
             return None
         # The permit comes last: whoever finds it missing knows that the fence was not taken down to its end.
         deployment = self.deployment(patience)
@@ -149,15 +150,16 @@ class Writers:
         )
         if not self._lease.lost:
             self._lease.note_writers(None, patience)
-        ready = self._wait_ready(patience) if count else True
+        ready = self._wait_ready(min(patience, wait)) if count else True
         seconds = None if self.stopped_at is None else time.monotonic() - self.stopped_at
         self.stopped_at = self.before = None
         if not ready:
-            self._log(f"the writers are started again, but none is ready after {_READY_SECONDS:.0f} seconds")
+            self._warn(f"the writers are started again, but none was ready after {min(patience, wait):.0f} seconds")
+            return None
         return seconds
 
-    def _wait_ready(self, patience: float) -> bool:
-        end = time.monotonic() + min(patience, _READY_SECONDS)
+    def _wait_ready(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:
                 if (self.deployment(0).get("status") or {}).get("readyReplicas"):

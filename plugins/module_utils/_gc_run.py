@@ -46,6 +46,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_verify
 EXIT_CODES = {"succeeded": 0, "nothing_to_do": 0, "dry_run": 0, "refused": 10, "failed": 11}
 INTERRUPTED = 12
 _END_PATIENCE = 90.0
+_LAST_LOOK = 10.0
 _UNTAGGED_WARNING = (
     "registry_gc_untagged is delete: an image that somebody pinned by digest, and whose tag has moved since, is deleted"
 )
@@ -56,7 +57,7 @@ class Collection:
 
     def __init__(self, options: Options, run: str, identity: str, pod: str) -> None:
         """Take the options, the name of the Job, who holds the Lease for it, and the name of the pod."""
-        self._options = options
+        self._options, self._pod = options, pod
         self._api = Api(options.api, options.account)
         self.report = Report(self._api, options, run, pod)
         self._program = Program(options.binary, options.storage, options.scratch)
@@ -65,9 +66,9 @@ class Collection:
         self._lease.on_doubt = self._program.pause
         self._lease.on_certainty = self._program.go_on
         self._lease.on_loss = self._program.kill
-        self._writers = Writers(self._api, options, self._lease, self.report.log)
+        self._writers = Writers(self._api, options, self._lease, self.report.warn)
         self._looker = Looker(options, self._program, self._session, self.report)
-        self._held = self._ending = False
+        self._held = self._ending = self._told_to_end = False
 
     def run(self) -> int:
         """Collect, and return the exit status. Whatever happens, the writers come back and the report says it."""
@@ -106,6 +107,7 @@ class Collection:
                 got=f"registry_gc_deadline is {seconds} seconds",
                 remedy="Raise it, or collect more often. It is safe to collect again.",
             )
+        self._told_to_end = True
         self._program.kill("the pod was told to end")
         raise _TerminatedError(
             "go on",
@@ -113,6 +115,14 @@ class Collection:
             got="the pod was told to end",
             remedy="The Job starts another one.",
         )
+
+    def _leave_if_told(self) -> None:
+        """Stop where the pod is being deleted: a container's first process misses a signal that comes too early."""
+        path = f"/api/v1/namespaces/{self._options.namespace}/pods"
+        query = {"fieldSelector": f"metadata.name={self._pod}"}
+        found = self._api.request("look at the pod of this run", "GET", path, query=query)[1]["items"]
+        if any(pod["metadata"].get("deletionTimestamp") for pod in found):
+            self._stop(signal.SIGTERM, None)
 
     def _work(self) -> tuple[str, str]:
         self._take_lease()
@@ -184,6 +194,7 @@ class Collection:
         if first is not None and not first.plan.eligible:
             report.document["after"] = report.document["before"]
             return "nothing_to_do", "Nothing is eligible."
+        self._leave_if_told()
         report.step("fence", "stop the writers and look again")
         report.event("Fenced", "Pushes wait while garbage is collected; pulls go on.", on_writer=True)
         self._writers.send_away()
@@ -243,8 +254,8 @@ class Collection:
         self.report.step("release", "bring the writers back")
         self._bring_back(PATIENCE)
 
-    def _bring_back(self, patience: float) -> None:
-        seconds = self._writers.bring_back(None, patience)
+    def _bring_back(self, patience: float, **wait: float) -> None:
+        seconds = self._writers.bring_back(None, patience, **wait)
         if seconds is not None and self.report.document["fence"]:
             self.report.document["fence"]["seconds"] = round(seconds, 3)
             self.report.log(f"release: pushes work again after {seconds:.1f} s")
@@ -317,7 +328,8 @@ class Collection:
     def _restore(self) -> None:
         if self._writers.stopped_at is not None:
             self.report.log("bring the writers back")
-            self._bring_back(_END_PATIENCE)
+            # Where a node is drained they may have to wait until it is opened again, which it is when this pod is gone.
+            self._bring_back(_END_PATIENCE, **({"wait": _LAST_LOOK} if self._told_to_end else {}))
 
 
 class _TerminatedError(InterruptedByError):
