@@ -289,6 +289,7 @@ def test_replicas_follow_the_matrix(
     }
     assert set(found) == budgets
     assert all(item["maxUnavailable"] == 1 for item in found.values())
+    assert all(item["unhealthyPodEvictionPolicy"] == "AlwaysAllow" for item in found.values())
     scalers = {
         item["metadata"]["name"]: (item["spec"]["minReplicas"], item["spec"]["maxReplicas"])
         for item in objects.values()
