@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from lab import cluster, components, debian, flavour, golang, images, kubectl, network, node, packages, pulled, tools
+from lab.beside import Beside
 from lab.cluster import Recipe
 from lab.engine import Engine
 from lab.progress import Step
@@ -27,15 +28,31 @@ def is_cold(column: Kubernetes) -> bool:
     return not all(golang.is_built(family) for family in components.families(column))
 
 
+def _debian_images(engine: Engine) -> str:
+    made = debian.build(engine)
+    without_programs = [image for image in components.product_images() if not image.programs]
+    return f"{made}; images: {images.build_all(engine, without_programs)}"
+
+
 def build_steps(engine: Engine, column: Kubernetes) -> list[Step]:
-    """Return the steps that build everything the cluster needs."""
+    """Return the steps that build everything the cluster needs.
+
+    What mostly waits for the network is done beside the Go builds, which compute.
+    """
+    families = components.families(column)
+    base = Beside(lambda: _debian_images(engine))
+    modules = Beside(lambda: golang.fetch(families))
+    cold = is_cold(column)
+    before = [Step("Go toolchain", _toolchain), Step("Go modules, beside what follows", modules.start)]
+    after = [Step("Compiler cache, no longer needed", golang.forget_compiled)]
     return [
-        *([Step("Go toolchain", _toolchain)] if is_cold(column) else []),
-        *(_family_step(family) for family in components.families(column)),
-        *([Step("Compiler cache, no longer needed", golang.forget_compiled)] if is_cold(column) else []),
+        *(before if cold else []),
         Step("Debian packages", lambda: packages.install({**packages.BUILD, **packages.NETWORK})),
+        Step("Debian base image, beside what follows", base.start),
+        *(_family_step(family) for family in families),
+        *([Step("Go modules", modules.outcome), *after] if cold else []),
         Step("Tools in .lab/bin", lambda: tools.link(tools.built(column))),
-        Step("Debian base image", lambda: debian.build(engine)),
+        Step("Debian base image", base.outcome),
         Step("Component images", lambda: images.build_all(engine, components.preloaded(column))),
         Step(f"Node image {column.release}, all images in it", lambda: node.build(engine, column)),
     ]

@@ -150,6 +150,25 @@ def test_builds_take_modules_only_as_committed(compiler: Path, monkeypatch: pyte
     assert Path(env["GOMODCACHE"]).is_relative_to(layout.cache())
 
 
+def test_modules_are_fetched_for_what_is_to_be_built(compiler: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler.write_text("etcd")
+    golang.build(ETCD)
+    seen: list[tuple[list[str], str]] = []
+
+    def refused(command: list[str], log: str, env: dict[str, str], cwd: Path) -> None:
+        seen.append((command, cwd.name))
+        raise LabError("no proxy")
+
+    monkeypatch.setattr(shell, "logged", refused)
+    # The build asks for the same again, and its failure is the one to be shown.
+    assert golang.fetch([ETCD, PEBBLE]) == "for 1 of 2"
+    assert golang.fetch([ETCD]) == "cached"
+    ((command, folder),) = seen
+    assert command[1:3] == ["list", "-deps"]
+    assert command[-1:] == list(PEBBLE.programs.values())
+    assert folder == "pebble"
+
+
 def test_pause_reaps_and_ends(tmp_path: Path) -> None:
     """The one program of our own, built for real where a Go is at hand."""
     if golang.on_path() is None:
