@@ -75,11 +75,15 @@ def kind(engine: Engine, *arguments: str, timeout: float = 600) -> None:
 def export_kubeconfig(engine: Engine) -> bool:
     """Write this checkout's kubeconfig for the running cluster; tell whether the cluster had one to give."""
     layout.STATE.mkdir(exist_ok=True)
+    fresh = layout.KUBECONFIG.with_name(f".{layout.KUBECONFIG.name}.new")
+    fresh.unlink(missing_ok=True)
     try:
-        kind(engine, "export", "kubeconfig", "--name", layout.CLUSTER, "--kubeconfig", str(layout.KUBECONFIG))
+        kind(engine, "export", "kubeconfig", "--name", layout.CLUSTER, "--kubeconfig", str(fresh))
     except LabError:
         # Killed before kubeadm wrote its credentials: half-made, and so to be made anew.
         return False
+    # In one move: kind writes in place, and somebody who uses the cluster may be reading.
+    fresh.replace(layout.KUBECONFIG)
     return True
 
 

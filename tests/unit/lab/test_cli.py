@@ -14,7 +14,7 @@ import pytest
 
 from lab import cli, cluster, daemon, engine, kubectl, layout, packages, preflight, shell, steps, tools, versions
 from lab.cluster import Recipe
-from lab.engine import OWN
+from lab.engine import OWN, Engine
 from lab.errors import LabError
 from lab.progress import Step
 
@@ -93,6 +93,26 @@ class TestReuse:
         monkeypatch.setattr(cluster, "export_kubeconfig", EXPORT)
         monkeypatch.setattr(cluster, "kind", fail)
         assert not steps.is_reusable(OWN, "build", COLUMN)
+
+    def test_who_reads_the_kubeconfig_meanwhile_sees_a_whole_one(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        place = tmp_path / "kubeconfig"
+        place.write_text("before")
+        seen: list[str] = []
+
+        def export(_engine: Engine, *words: str) -> None:
+            written = Path(words[words.index("--kubeconfig") + 1])
+            written.write_text("half")
+            seen.append(place.read_text())
+            written.write_text("after")
+
+        monkeypatch.setattr(layout, "STATE", tmp_path)
+        monkeypatch.setattr(layout, "KUBECONFIG", place)
+        monkeypatch.setattr(cluster, "export_kubeconfig", EXPORT)
+        monkeypatch.setattr(cluster, "kind", export)
+        assert steps.is_reusable(OWN, "build", COLUMN)
+        assert (seen, place.read_text()) == (["before"], "after")
 
     def test_with_a_dead_node(self, monkeypatch: pytest.MonkeyPatch) -> None:
         answer(monkeypatch, RUNNING.replace("running", "exited", 1))
