@@ -126,7 +126,14 @@ class TrustBench:
 
 
 def aims(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what a repeated run on a node should reach, and what it reached, as a ratio of medians."""
-    found = results["no-op"]
-    ratio = found[COPIES]["median"] / found[OURS]["median"]
-    return [{"aim": f"a repeated run is 10 times as fast as {TASKS} copy tasks", "wanted": 10.0, "ratio": ratio}]
+    """Return what a repeated run on a node should reach, and what it reached, as ratios of medians.
+
+    The second one compares the tasks alone: what Ansible takes in the same rounds before the first task goes off both.
+    """
+    median = {name: found["median"] for name, found in results["no-op"].items()}
+    ours, copies, floor = median[OURS], median[COPIES], median[FLOOR]
+    aim = f"a repeated run is 10 times as fast as {TASKS} copy tasks"
+    return [
+        {"aim": aim, "wanted": 10.0, "ratio": copies / ours},
+        {"aim": f"{aim}, tasks alone", "wanted": 10.0, "ratio": (copies - floor) / (ours - floor)},
+    ]
