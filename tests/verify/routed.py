@@ -22,12 +22,11 @@ HOST = "registry.traefik.svc.cluster.local"
 FRONT = f"{HOST}:443"
 
 SLOW_SECONDS = int(os.environ.get("HOMEPORT_SLOW_SECONDS", "70"))
-SLOW_BYTES = int(os.environ.get("HOMEPORT_SLOW_MIB", "8")) * MIB
+SLOW_BYTES = int(os.environ.get("HOMEPORT_SLOW_MIB", "3072")) * MIB
 # Sends a layer of $3 random bytes to the repository $2 at so many bytes in a second ($4) and prints what became of it.
 SLOW_PUSH = """
 set -eu
-head -c "$3" /dev/urandom > /work/slow-layer
-digest=sha256:$(sha256sum /work/slow-layer | cut -d " " -f 1)
+digest=sha256:$(head -c "$3" /dev/urandom | tee /work/slow-layer | sha256sum | cut -d " " -f 1)
 place=$(curl -sS -f -u "$1" -X POST -D - -o /dev/null "$2/blobs/uploads/" | tr -d "\\r" | sed -n "s/^location: //Ip")
 case $place in /*) place=${2%%/v2/*}$place ;; esac
 begun=$(date +%s)

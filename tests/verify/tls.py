@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import datetime as dt
+import json
 import shlex
 import subprocess
 import typing as t
@@ -50,6 +52,18 @@ class PublicRegistry(Registry):
             "items[].[metadata.name, metadata.uid, to_string(status.containerStatuses[].restartCount)]", "pods"
         )
         return sorted(found)
+
+    def renew(self) -> None:
+        """Have cert-manager renew the certificate now, as it does before its end."""
+        due = {
+            "type": "Issuing",
+            "status": "True",
+            "reason": "ManuallyTriggered",
+            "message": "A test wants another certificate",
+            "lastTransitionTime": dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        patch = json.dumps({"status": {"conditions": [due]}})
+        self.kubectl("patch", "certificate", self.name, "--subresource=status", "--type=merge", f"--patch={patch}")
 
     def hurry_certificate(self) -> None:
         """Have the kubelet bring Secrets into the front pods now: it looks at a pod at once when that changes."""

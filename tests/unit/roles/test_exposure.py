@@ -3,7 +3,7 @@
 
 """What the choices of registry_ingress become, and which of them are refused with a reason.
 
-HAProxy, the NGINX controllers and load balancers do not run in the lab: of these nothing else is tested.
+HAProxy and the NGINX controllers do not run in the lab: of these nothing else is tested.
 """
 
 from __future__ import annotations

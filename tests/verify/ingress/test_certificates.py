@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import json
-
 import pytest
 
 from tests.verify import oci
@@ -38,19 +35,9 @@ def urls(client: TlsClient, registry: PublicRegistry, writer: Account) -> list[s
 def test_a_renewal_drops_no_pull(client: TlsClient, registry: PublicRegistry, reader: Account, urls: list[str]) -> None:
     """A certificate that cert-manager renews reaches clients with nobody's help."""
     before, pods = issued(registry), registry.identities()
-    due = {
-        "type": "Issuing",
-        "status": "True",
-        "reason": "ManuallyTriggered",
-        "message": "A test wants another certificate",
-        "lastTransitionTime": dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
-    patch = json.dumps({"status": {"conditions": [due]}})
     loop = PullLoop(client, reader, *urls)
     with loop:
-        registry.kubectl(
-            "patch", "certificate", registry.name, "--subresource=status", "--type=merge", f"--patch={patch}"
-        )
+        registry.renew()
         eventually(lambda: issued(registry) != before, "cert-manager has renewed the certificate")
         client.wait_served(issued(registry), [FRONT])
     assert loop.failures == []

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 
 from tests.verify.cluster import Cluster
@@ -12,6 +14,7 @@ from tests.verify.playbooks import Playbooks
 from tests.verify.tls import PublicRegistry, TlsClient
 
 NAME = "registry.molecule.test"
+BALANCED = "balanced.molecule.test"
 PORT = 30543
 
 
@@ -28,9 +31,15 @@ def nodes(cluster: Cluster) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def host_aliases(nodes: list[str]) -> dict[str, str]:
-    """Let the public name lead to the last node."""
-    return {NAME: nodes[-1]}
+def balancer(nodes: list[str]) -> str:
+    """Return an address for a load balancer: one of the nodes' network that no node has."""
+    return str(ipaddress.ip_network(f"{nodes[0]}/24", strict=False)[-6])
+
+
+@pytest.fixture(scope="session")
+def host_aliases(nodes: list[str], balancer: str) -> dict[str, str]:
+    """Let the public name lead to the last node, and another one to the load balancer."""
+    return {NAME: nodes[-1], BALANCED: balancer}
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,13 @@ from tests.verify import oci
 from tests.verify.clients import Client
 from tests.verify.cluster import Cluster
 from tests.verify.fixtures import ROOT, _namespace
-from tests.verify.node_port.conftest import client, host_aliases, nodes
+from tests.verify.node_port.conftest import balancer, client, host_aliases, nodes
 from tests.verify.nodes.program import program
 from tests.verify.playbooks import Playbooks
 from tests.verify.registry import Account
 from tests.verify.tls import PublicRegistry
 
-__all__ = ["client", "host_aliases", "nodes"]
+__all__ = ["balancer", "client", "host_aliases", "nodes"]
 
 NODES = ("homeport-control-plane", "homeport-worker")
 PORT = 30643
