@@ -141,12 +141,17 @@ def refuse_what_stops_cri(found: Effective, config: str) -> None:
             if found.config_path
             else "which excludes config_path"
         )
+        # Imported here alone: nodes compile what they import at each run.
+        from ansible_collections.homeport.registry.plugins.module_utils._node_inline import advice
+
+        entries = advice(registry)
+        said = f"Add what they say to the inventory, {entries}" if entries else "They say nothing that is still needed"
         raise NodeError(
             "let containerd read certs.d",
             where=config,
             got=f"[{dotted(table)}] holds {', '.join(inline)}, {state}",
-            remedy="Move these mirrors into registry_node_trust_mirrors (they become hosts.toml files), delete their"
-            " tables here and in drop-ins, and run again.",
+            remedy=f"{said}; delete their tables here and in drop-ins, and run again: containerd goes on with what it"
+            " has read until that run restarts it, once.",
         )
 
 

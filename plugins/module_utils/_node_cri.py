@@ -101,17 +101,12 @@ def _ready(runtime: Runtime) -> str:
         done = process.run([crictl, *_endpoints(runtime), "info"], timeout=20)
         if done.code:
             return done.said
-        ready = re.search(
-            r'"status": true,\s*"type": "RuntimeReady"|"type": "RuntimeReady",\s*"status": true', done.output
-        )
-        return "" if ready else "RuntimeReady is false"
+        return "" if _READY.search(done.output) else "RuntimeReady is false"
     ctr = ctr_of(runtime)
     if not ctr:
         return ""
     done = process.run([*ctr, "plugins", "ls"], timeout=20)
-    states = [
-        line.split()[-1] for line in done.output.splitlines() if re.search(r"\bio.containerd.grpc.v1\s+cri\b", line)
-    ]
+    states = [line.split()[-1] for line in done.output.splitlines() if _CRI_PLUGIN.search(line)]
     return "" if states == ["ok"] else f"its CRI plugin is {states or done.said}"
 
 

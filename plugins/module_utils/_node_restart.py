@@ -16,6 +16,9 @@ from ansible_collections.homeport.registry.plugins.module_utils._node_process im
 from ansible_collections.homeport.registry.plugins.module_utils._node_record import Owned
 from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import Runtime
 
+# With this line k0s keeps the file and reads drop-ins.
+_K0S_MANAGED = "# k0s_managed=true"
+
 
 @dataclasses.dataclass(frozen=True)
 class Change:
@@ -73,6 +76,16 @@ def config_change(runtime: Runtime, root: str, restart_command: t.Sequence[str],
     Raises:
         NodeError: when somebody else has to act first.
     """
+    before = read(runtime.config)
+    text = before.data.decode("utf-8") if before else None
+    if runtime.kind == "k0s" and _K0S_MANAGED not in (text or _K0S_MANAGED):
+        raise NodeError(
+            "let containerd read certs.d",
+            where=runtime.config,
+            got=f"{runtime.reason}; without the line '{_K0S_MANAGED}' k0s leaves the file to you and reads no drop-ins",
+            remedy=f'Set config_path = "{root}" in it and restart k0s, or put that line back, after which k0s writes'
+            " the file again and reads /etc/k0s/containerd.d.",
+        )
     remedies = {
         "k3s": "Upgrade k3s: releases since January 2024 make certs.d.",
         "rke2": "Upgrade RKE2: releases since January 2024 make certs.d.",
@@ -86,8 +99,6 @@ def config_change(runtime: Runtime, root: str, restart_command: t.Sequence[str],
             got=f"{runtime.reason}; the file belongs to {runtime.kind}, which would write it again",
             remedy=remedies[runtime.kind],
         )
-    before = read(runtime.config)
-    text = before.data.decode("utf-8") if before else None
     found = containerd.effective(runtime.program, runtime.config, runtime.version)
     after = containerd.with_root(text, runtime.config, runtime.version, root)
     containerd.validate(runtime.program, runtime.config, after, found, root)

@@ -240,12 +240,27 @@ class Rollout:
             key = self._proof_key(wish)
             if owned.proof.get("key") == key and known:
                 self.proofs[folder] = owned.proof
+                self._warn_of_challenge(wish)
                 continue
             news = True
             self.proofs[folder] = {"key": key, "how": "none", "by": "", "image": "", "at": ""}
             if pull:
                 self.proofs[folder].update(self._prove(wish))
+                self._warn_of_challenge(wish)
         return news
+
+    def _warn_of_challenge(self, wish: Wish) -> None:
+        """Warn of a mirror that asks for an account; whether it does is part of its proof."""
+        proof = self.proofs[wish.folders[0]]
+        if not wish.mirror_of or self.settings.verify == "none" or self.runtime.kind not in runtimes.CONTAINERD_KINDS:
+            return
+        # Imported here alone: nodes compile what they import at each run, and most have no mirrors.
+        from ansible_collections.homeport.registry.plugins.module_utils import _node_challenge as challenge
+
+        if "asks" not in proof:
+            proof["asks"] = challenge.asks_for_account(wish, self.settings.timeout)
+        if proof["asks"]:
+            self.warnings.append(challenge.warning(wish))
 
     def _owned(self, folder: str) -> Owned:
         return self.record.owned.get(folder, Owned())

@@ -93,7 +93,9 @@ options:
         type: str
         required: true
       name:
-        description: Host and port of the mirror.
+        description:
+          - Host and port of the mirror. One that asks for an account is a warning, since containerd shows it the pull
+            secrets that are meant for the upstream.
         type: str
         required: true
       prefix:

@@ -42,8 +42,8 @@ class Docker(Machine):
             ["docker", "--host", f"unix://{self.endpoint}", *words], capture_output=True, text=True, check=False
         )
 
-    def pull(self, image: str) -> str:
-        """Pull; return the error, or an empty text."""
+    def pull(self, image: str, account: str = "") -> str:
+        """Pull, always without an account; return the error, or an empty text."""
         done = self.docker("pull", image)
         return done.stderr if done.returncode else ""
 
@@ -74,8 +74,8 @@ class Podman(Machine):
     def _is_ours(self) -> bool:
         return str(self.folder) in self.inside("cat", "/etc/containers/storage.conf").stdout
 
-    def pull(self, image: str) -> str:
-        """Pull; return the error, or an empty text."""
+    def pull(self, image: str, account: str = "") -> str:
+        """Pull, always without an account; return the error, or an empty text."""
         done = self.inside("podman", "pull", "--quiet", image)
         return done.stderr if done.returncode else ""
 

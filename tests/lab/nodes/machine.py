@@ -154,16 +154,34 @@ class Machine:
         enter = ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "--"]
         return subprocess.run([*enter, *command], capture_output=True, text=True, check=False, **options)
 
+    def cover(self, text: str, path: str) -> None:
+        """Let a file that exists have this text in the machine alone."""
+        cover = self.folder / "cover"
+        cover.write_text(text)
+        done = self.inside("mount", "--bind", str(cover), path)
+        assert not done.returncode, done.stderr
+
+    def pretend(self, path: str) -> None:
+        """Let an empty file be there in the machine alone."""
+        top = f"/{path.split('/')[1]}"
+        layers = [self.folder / name for name in ("upper", "work")]
+        for layer in layers:
+            layer.mkdir()
+        options = f"lowerdir={top},upperdir={layers[0]},workdir={layers[1]}"
+        script = 'mount -t overlay overlay -o "$0" "$1" && mkdir -p "${2%/*}" && : >"$2"'
+        done = self.inside("sh", "-c", script, options, top, path)
+        assert not done.returncode, done.stderr
+
     def ctr(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run ctr."""
         command = [self.programs.ctr, "--address", self.endpoint, "--namespace", "k8s.io", *words]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    def pull(self, image: str) -> str:
-        """Pull by CRI as kubelet would; return the error, or an empty text."""
-        command = ["crictl", "--timeout=60s", f"--runtime-endpoint=unix://{self.endpoint}"]
-        crictl = [self.programs.crictl, *command[1:], f"--image-endpoint=unix://{self.endpoint}", "pull", image]
-        done = self.inside(*crictl)
+    def pull(self, image: str, account: str = "") -> str:
+        """Pull by CRI as kubelet would, with a pull secret if one is given; return the error, or an empty text."""
+        url = f"unix://{self.endpoint}"
+        crictl = [self.programs.crictl, "--timeout=60s", f"--runtime-endpoint={url}", f"--image-endpoint={url}"]
+        done = self.inside(*crictl, "pull", *(["--creds", account] if account else []), image)
         return (done.stderr or "failed") if done.returncode else ""
 
     def run(self, *, check: bool = False, **options: t.Any) -> Result:

@@ -229,6 +229,27 @@ def test_mirrors_beside_config_path_turn_cri_off(build, programs, depot):
     machine.config.write_text(machine.usual(mirror))
     failed = machine.refuse(registries=[depot.wish()], restart="now", restart_command=machine.restart_command)
     assert "excludes config_path" in failed["got"]
+    entry = '{"upstream": "docker.io", "name": "a.test"}'
+    assert f"Add what they say to the inventory, registry_node_trust_mirrors: [{entry}]" in failed["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "remedy"),
+    [
+        ("k0s", "# k0s_managed=true\n", "into a file of /etc/k0s/containerd.d; k0s reloads it."),
+        ("k0s", "", "or put that line back, after which k0s writes the file again"),
+        ("k3s", "", "Upgrade k3s"),
+        ("rke2", "", "Upgrade RKE2"),
+        ("microk8s", "", "Upgrade MicroK8s"),
+    ],
+)
+def test_a_file_that_belongs_to_a_distribution_is_left_to_it(build, new, depot, kind, line, remedy):
+    machine = build(new, reads=False, start=False)
+    machine.config.write_text(line + machine.usual())
+    machine.start()
+    failed = machine.refuse(registries=[depot.wish()], runtime=kind, restart="now", restart_command=["false"])
+    assert failed["where"] == str(machine.config)
+    assert remedy in failed["remedy"]
 
 
 def test_docker_packages_switch_cri_off(build, programs, depot):

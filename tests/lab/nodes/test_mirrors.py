@@ -5,7 +5,13 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
+
+from tests.lab.modules.distribution import Distribution
+from tests.lab.nodes.conftest import REGISTRY
+from tests.lab.nodes.depot import Depot
 
 UPSTREAM = "upstream.test"
 IMAGE = f"{UPSTREAM}/team/app:1"
@@ -85,3 +91,34 @@ def test_a_mirror_with_a_wrong_ca_is_refused(machine, depot, mirror):
 def test_a_mirror_and_its_own_registry_go_together(machine, depot, mirror):
     result = machine.run(registries=[depot.wish(image=depot.image)], mirrors=[mirror(image=IMAGE)])
     assert [one["proof"]["how"] for one in result["registries"]] == ["pulled", "pulled"]
+
+
+@pytest.fixture
+def closed(depot, tmp_path):
+    """Return the same registry, which lets only alice pull."""
+    store = shutil.copytree(tmp_path / "store", tmp_path / "closed-store")
+    users = [("alice", "secret")]
+    server = Distribution(
+        str(REGISTRY), tmp_path / "closed", store=store, users=users, tls=depot.pair, listen="0.0.0.0"
+    )
+    server.start()
+    yield Depot(server, depot.authority, depot.pair)
+    server.stop()
+
+
+def test_a_mirror_that_asks_for_an_account_gets_the_passwords_of_the_upstream(machine, closed, mirror):
+    wish = mirror(name=closed.name, fallback=False)
+    asked = f"the mirror {closed.name} asks for an account"
+    checked = machine.run(mirrors=[wish], check=True)
+    assert asked not in str(checked.get("warnings"))
+    assert asked in str(machine.run(mirrors=[wish])["warnings"])
+    # It is so: without an account there is no image, and with the upstream's own, meant for nobody else, there is.
+    assert "401" in machine.pull(IMAGE) or "authorization failed" in machine.pull(IMAGE)
+    assert machine.pull(IMAGE, "alice:secret") == ""
+    again = machine.run(mirrors=[wish])
+    assert (again["changed"], again["actions"]) == (False, [])
+    assert asked in str(again["warnings"])
+
+
+def test_a_mirror_that_asks_nobody_is_no_warning(machine, mirror):
+    assert "warnings" not in machine.run(mirrors=[mirror(fallback=False)])

@@ -44,6 +44,16 @@ def test_nobody_answers(machine, depot):
     assert "handshake" in failed["got"]
 
 
+def test_a_mirror_that_hangs_is_not_written_down(machine, depot):
+    # With it every pull of the upstream would take ten seconds longer for each request.
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        name = f"depot.test:{silent.getsockname()[1]}"
+        failed = machine.refuse(mirrors=[{"upstream": "upstream.test", "name": name}], timeout=0.5)
+    assert "handshake" in failed["got"]
+
+
 def test_plain_http_where_tls_is_expected(machine, depot, tmp_path):
     server = Distribution(str(REGISTRY), tmp_path / "plain", store=tmp_path / "other")
     server.start()
@@ -121,6 +131,21 @@ def test_spegel_owns_the_place(machine, depot):
     failed = machine.refuse(registries=[depot.wish()])
     assert "Spegel" in failed["got"]
     assert "prependExisting" in failed["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("path", "owner", "way"),
+    [
+        ("/etc/machine-config-daemon/currentconfig", "OpenShift's machine config operator", "additionalTrustedCA"),
+        (f"/{'/'.join(['home', 'kubernetes', 'kube-env'])}", "GKE", "the containerd configuration of the node pool"),
+    ],
+)
+def test_somebody_else_manages_the_node(machine, depot, path, owner, way):
+    machine.pretend(path)
+    failed = machine.refuse(registries=[depot.wish()])
+    assert (failed["where"], failed["got"]) == (path, f"its files belong to {owner}")
+    assert way in failed["remedy"]
+    assert "registry_node_trust_apply_via: render" in failed["remedy"]
 
 
 def test_a_client_certificate_without_a_key(machine, depot):

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 
 def test_the_twelve_steps(machine, depot):
     machine.hosts.write_text("127.0.0.1 localhost\n")
@@ -61,3 +63,23 @@ def test_the_twelve_steps(machine, depot):
         assert machine.run(registries=[gone], check=check)["changed"] is False
     # containerd was never restarted.
     assert machine.pid == process
+
+
+def test_trust_comes_and_goes_at_once(machine, depot):
+    process = machine.pid
+    assert "x509" in machine.pull(depot.image)
+    machine.run(registries=[depot.wish()])
+    assert machine.pull(depot.image) == ""
+    machine.run(registries=[{"name": depot.name, "state": "absent"}])
+    assert "x509" in machine.pull(depot.image)
+    assert machine.pid == process
+
+
+def test_the_store_of_the_system_would_need_a_restart(machine, depot):
+    # Which is why trust is not put there: a running containerd goes on with what it has read.
+    assert "x509" in machine.pull(depot.image)
+    machine.cover(depot.ca, "/etc/ssl/certs/ca-certificates.crt")
+    assert "x509" in machine.pull(depot.image)
+    subprocess.run(machine.restart_command, check=True)
+    machine.wait(60)
+    assert machine.pull(depot.image) == ""
