@@ -47,8 +47,8 @@ molecule: ## Run a molecule scenario on the lab (SCENARIO=default)
 demo: ## Install a registry in the lab, push and pull an image through it, and say how to use it
 	@$(STAGES) lab demo
 
-test: ## Everything: lint, unit, lab, lab-tests, molecule with all its situations
-	@$(STAGES) lint unit lab lab-tests molecule situations
+test: ## Everything: lint, unit, lab, lab-tests, all scenarios of molecule
+	@$(STAGES) lint unit lab lab-tests scenarios
 
 faults: ## Break things while the registry works, for hours (molecule/faults, docs/faults.md)
 	@$(STAGES) lab faults

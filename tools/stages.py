@@ -8,21 +8,29 @@ python -m tools.stages STAGE ...    run the stages in order and sum up
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import shlex
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
-from tools import report, tree
-from tools.paths import ROOT
+from tools import lanes, report, tree
+from tools.paths import ROOT, cache_dir
 from tools.venv import BootstrapError, ensure_program
 
-# The scenarios of molecule that "make test" runs after the default one, each named after a situation.
-SITUATIONS = ("gc", "storm", "s3", "node_port", "ingress", "gateway", "nodes", "access", "cache", "airgap")
+# The scenarios of molecule that "make test" runs, each named after a situation but for the default one. Those of the
+# lanes wait for the cluster more than they compute, so two can go on at a time: each has namespaces and ports of its
+# own, and those that share an add-on or write to the nodes are in one lane. The others need the cluster or the machine
+# for themselves: a node is drained, or the cluster made anew.
+LANES = (("molecule", "nodes", "cache", "access"), ("s3", "ingress", "gateway", "gc", "node_port"))
+ALONE = ("storm", "airgap")
+SITUATIONS = tuple(name for name in (*itertools.chain(*LANES), *ALONE) if name != "molecule")
 # What "make faults" runs, for hours.
 FAULTS = ("faults", "faults_s3")
 LAB = (sys.executable, "-m", "lab")
@@ -112,11 +120,18 @@ def lab_environment() -> dict[str, str]:
     return {name: os.path.expandvars(value) for name, _equals, value in (item.partition("=") for item in exports)}
 
 
-def run_stage(stage: Stage, env: Mapping[str, str]) -> report.Counts:
-    """Run a stage and return its counts. A stage that fails without saying what failed counts one failure."""
+# Two stages that find the same program missing must not install it at the same time.
+_INSTALLING = threading.Lock()
+
+
+def run_stage(stage: Stage, env: Mapping[str, str], out: TextIO | None = None) -> report.Counts:
+    """Run a stage and return its counts. A stage that fails without saying what failed counts one failure.
+
+    What is printed goes to `out`, or to where this process prints.
+    """
     missing = [name for name in stage.needs if not (ROOT / name).exists()]
     if missing:
-        print(f"error: there is nothing to run: {', '.join(missing)} is missing", file=sys.stderr)
+        print(f"error: there is nothing to run: {', '.join(missing)} is missing", file=out or sys.stderr)
         return report.Counts(failed=1)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "counts"
@@ -125,16 +140,17 @@ def run_stage(stage: Stage, env: Mapping[str, str]) -> report.Counts:
         full["PYTEST_ADDOPTS"] = f"{env.get('PYTEST_ADDOPTS', '')} -p tools.report".strip()
         code = 0
         try:
-            for program, package in stage.programs.items():
-                ensure_program(program, package)
+            with _INSTALLING:
+                for program, package in stage.programs.items():
+                    ensure_program(program, package)
             if stage.in_lab:
                 full.update(lab_environment())
             for command in stage.commands:
-                code = subprocess.run(command, cwd=ROOT, env=full).returncode
+                code = subprocess.run(command, cwd=ROOT, env=full, stdout=out, stderr=out).returncode
                 if code:
                     break
         except (OSError, RuntimeError, BootstrapError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {error}", file=out or sys.stderr)
             code = 1
         counts = report.read(path)
     if code and not counts.failed:
@@ -144,13 +160,51 @@ def run_stage(stage: Stage, env: Mapping[str, str]) -> report.Counts:
     return counts
 
 
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a stage counted, and the line that says so."""
+
+    counts: report.Counts
+    line: str
+
+
+def run_named(name: str, stage: Stage, env: Mapping[str, str], out: TextIO | None = None) -> Outcome:
+    """Run a stage, print its line where it prints, and return its outcome."""
+    start = time.monotonic()
+    counts = run_stage(stage, env, out)
+    if counts.failed and not counts.failures:
+        counts += report.Counts(failures=(f"{name}, before or between its tests: see there",))
+    skipped = f", {counts.skipped} skipped" if counts.skipped else ""
+    seconds = time.monotonic() - start
+    line = f"{name:<10} {seconds:7.1f} s  {counts.passed} passed, {counts.failed} failed{skipped}"
+    print(f"== {line}", file=out, flush=True)
+    return Outcome(counts, line)
+
+
+def plan(words: Sequence[str]) -> list[tuple[tuple[str, ...], ...]]:
+    """Return what is run one after the other: lanes, mostly a single one of a single stage.
+
+    All stages follow each other unless HOMEPORT_LANES is 2.
+    """
+    beside = os.environ.get("HOMEPORT_LANES", "") == str(len(LANES))
+    found: list[tuple[tuple[str, ...], ...]] = []
+    for word in words:
+        if word != "scenarios":
+            found.append(((word,),))
+            continue
+        found += [LANES] if beside else [((name,),) for name in itertools.chain(*LANES)]
+        found += [((name,),) for name in ALONE]
+    return found
+
+
 def main(argv: list[str]) -> int:
     """Run the stages named on the command line; return the exit code."""
     known = stages()
-    argv = [name for word in argv for name in (SITUATIONS if word == "situations" else (word,))]
-    unknown = [name for name in argv if name not in known]
-    if unknown or not argv:
-        group = f"situations: {', '.join(SITUATIONS)}"
+    planned = plan(argv)
+    names = [name for group in planned for lane in group for name in lane]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        group = f"scenarios: {', '.join(('molecule', *SITUATIONS))}"
         print(__doc__, f"Stages: {', '.join(known)}", group, sep="\n", file=sys.stderr)
         return 2
     try:
@@ -158,25 +212,23 @@ def main(argv: list[str]) -> int:
     except subprocess.CalledProcessError as error:
         print(f"error: {' '.join(error.cmd)} ended with exit code {error.returncode}", file=sys.stderr)
         return 1
-    lines = []
-    total = report.Counts()
-    for name in argv:
-        print(f"== {name}", flush=True)
-        start = time.monotonic()
-        counts = run_stage(known[name], env)
-        if counts.failed and not counts.failures:
-            counts += report.Counts(failures=(f"{name}, before or between its tests: see there",))
-        total += counts
-        skipped = f", {counts.skipped} skipped" if counts.skipped else ""
-        seconds = time.monotonic() - start
-        lines.append(f"{name:<10} {seconds:7.1f} s  {counts.passed} passed, {counts.failed} failed{skipped}")
-        print(f"== {lines[-1]}", flush=True)
-    if len(argv) > 1:
-        print("\n".join(["", *lines]))
+    outcomes: list[Outcome] = []
+    for together in planned:
+        if len(together) > 1:
+            outcomes += lanes.run(
+                together, lambda name, out: run_named(name, known[name], env, out), cache_dir() / "stages"
+            )
+            continue
+        for name in together[0]:
+            print(f"== {name}", flush=True)
+            outcomes.append(run_named(name, known[name], env))
+    total = sum((outcome.counts for outcome in outcomes), report.Counts())
+    if len(names) > 1:
+        print("\n".join(["", *(outcome.line for outcome in outcomes)]))
     # Repeated here: what a stage printed is thousands of lines up, or cut off by what shows the log.
     for failure in total.failures:
         print(f"failed: {failure}")
-    if len(argv) > 1:
+    if len(names) > 1:
         print(f"{total.passed} passed, {total.failed} failed")
     return 1 if total.failed else 0
 

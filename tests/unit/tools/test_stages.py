@@ -106,11 +106,49 @@ def test_failures_are_named_at_the_end(monkeypatch: pytest.MonkeyPatch, capsys: 
     ]
 
 
+def test_stages_beside_each_other_are_summed_up_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    # Each waits until the other has begun.
+    waits = "import pathlib, sys, time; mine, other = map(pathlib.Path, sys.argv[1:]); mine.touch()\n"
+    waits += "for _tenth in range(300):\n    if other.exists(): sys.exit(print('met'))\n    time.sleep(0.1)\n"
+    waits += "sys.exit(1)"
+    paths = [str(tmp_path / name) for name in ("left", "right")]
+    known = {
+        "left": Stage([[sys.executable, "-c", waits, *paths]], []),
+        "right": Stage([[sys.executable, "-c", waits, *reversed(paths)]], []),
+        "after": Stage([count(1, 1)], [], counts_itself=True),
+        "alone": Stage([PASS], []),
+    }
+    monkeypatch.setenv("HOMEPORT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOMEPORT_LANES", "2")
+    monkeypatch.setattr(stages, "stages", lambda: known)
+    monkeypatch.setattr(stages, "LANES", (("left", "after"), ("right",)))
+    monkeypatch.setattr(stages, "ALONE", ("alone",))
+    monkeypatch.setattr(stages.tree, "ensure", lambda: None)
+    monkeypatch.setattr(stages.tree, "environment", lambda _tree: env())
+    assert stages.main(["scenarios"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines.count("met") == 2
+    assert lines[-2:] == ["failed: after, before or between its tests: see there", "8 passed, 1 failed"]
+
+
+def test_two_lanes_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOMEPORT_LANES", "2")
+    beside = stages.plan(["lint", "scenarios"])
+    assert beside[:2] == [(("lint",),), stages.LANES]
+    monkeypatch.delenv("HOMEPORT_LANES")
+    single = stages.plan(["lint", "scenarios"])
+    assert {len(group) for group in single} == {1}
+    flat = [[name for group in planned for lane in group for name in lane] for planned in (single, beside)]
+    assert sorted(flat[0]) == sorted(flat[1]) == sorted(["lint", "molecule", *stages.SITUATIONS])
+
+
 def test_every_stage_that_a_target_runs_exists() -> None:
     makefile = (stages.ROOT / "Makefile").read_text(encoding="utf-8")
     lines = [line.split()[1:] for line in makefile.splitlines() if line.startswith("\t@$(STAGES)")]
     assert lines
-    assert {name for line in lines for name in line} <= {*stages.stages(), "situations"}
+    assert {name for line in lines for name in line} <= {*stages.stages(), "scenarios"}
 
 
 def test_every_scenario_is_run() -> None:
