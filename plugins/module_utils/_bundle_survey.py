@@ -12,13 +12,19 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import typing as t
 from collections.abc import Collection, Iterable
 
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_listing as listing
+from ansible_collections.homeport.registry.plugins.module_utils._registry_ahead import Question, ask_ahead
 from ansible_collections.homeport.registry.plugins.module_utils._registry_client import (
     get_manifest,
     head_blob,
     head_manifest,
+    is_last_byte,
+    last_byte_question,
+    manifest_in,
+    manifest_question,
     open_blob,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
@@ -29,6 +35,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_errors
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import NOT_NOW
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
+from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import Headers
 from ansible_collections.homeport.registry.plugins.module_utils._registry_workers import in_parallel
 
 # A repository and a digest in it.
@@ -137,41 +144,81 @@ def survey(
     Raises:
         RegistryError: when the registry does not answer, or may not be asked.
     """
-    found, lock = Survey(), threading.Lock()
-
-    def look_at_kept(one: tuple[str, str, str]) -> None:
-        repository, tag, digest = one
-        shown = served_digest(session, repository, tag)
-        there = shown == digest or has_manifest(session, repository, digest)
-        with lock:
-            if shown:
-                found.tags[repository, tag] = shown
-            if there:
-                found.manifests.add((repository, digest))
-
-    def look(item: tuple[str, str, str, int]) -> None:
-        kind, repository, what, size = item
-        if kind == "tag":
-            digest = tag_digest(session, repository, what)
-            if digest:
-                with lock:
-                    found.tags[repository, what] = digest
-            return
-        there = (
-            has_manifest(session, repository, what) if kind == "manifest" else has_blob(session, repository, what, size)
-        )
-        if there:
-            with lock:
-                (found.manifests if kind == "manifest" else found.blobs).add((repository, what))
-
     both = dict.fromkeys(kept)
     known = {(repository, what) for repository, tag, digest in both for what in (tag, digest)}
-    in_parallel(look_at_kept, both, threads)
-    items = [("tag", *place, 0) for place in dict.fromkeys(tags) if place not in known]
-    items += [("manifest", *place, 0) for place in dict.fromkeys(manifests) if place not in known]
-    items += [("blob", *one) for one in dict.fromkeys(blobs)]
-    in_parallel(look, items, threads)
-    return found
+    wanted = [_Wanted("kept", repository, tag, digest) for repository, tag, digest in both]
+    wanted += [_Wanted("tag", *place) for place in dict.fromkeys(tags) if place not in known]
+    wanted += [_Wanted("manifest", *place) for place in dict.fromkeys(manifests) if place not in known]
+    wanted += [_Wanted("blob", name, digest, size=size) for name, digest, size in dict.fromkeys(blobs)]
+    looker = _Looker(session)
+    ask_ahead(session, wanted, threads, question=looker.question, use=looker.use, otherwise=looker.look)
+    return looker.found
+
+
+class _Wanted(t.NamedTuple):
+    """What is looked for: `reference` is a digest, or a tag that is to point to `digest`; `size` is a blob's."""
+
+    kind: str
+    repository: str
+    reference: str
+    digest: str = ""
+    size: int = 0
+
+
+class _Looker:
+    """Looks for one thing at a time; may be used by many threads."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lock = threading.Lock()
+        self.found = Survey()
+
+    def question(self, one: _Wanted) -> Question | None:
+        """Return what asks for it, unless it takes a look of another kind."""
+        if one.kind in ("kept", "manifest"):
+            return manifest_question(one.repository, one.reference)
+        return last_byte_question(one.repository, one.reference, one.size) if one.kind == "blob" and one.size else None
+
+    def use(self, one: _Wanted, status: int, headers: Headers, body: bytes) -> list[_Wanted] | None:
+        """Take down what an answer says, if it leaves no doubt."""
+        below = [_Wanted("manifest", one.repository, one.digest)] if one.kind == "kept" else []
+        if status == 404:
+            return below
+        if one.kind == "blob":
+            if not is_last_byte(one.size, status, headers, body):
+                return None
+            self._note(one, blob=True)
+            return []
+        manifest, wrong = manifest_in(one.reference, headers, body)
+        shown = manifest.digest
+        if status != 200 or wrong or (one.kind == "manifest" and shown != one.reference):
+            return None
+        there = shown == (one.digest or one.reference)
+        self._note(one, manifest=shown if there else "", tag=shown if one.kind == "kept" else "")
+        return [] if there else below
+
+    def look(self, one: _Wanted) -> None:
+        """Look for it, and note what is found."""
+        session, name, reference = self._session, one.repository, one.reference
+        if one.kind == "tag":
+            self._note(one, tag=tag_digest(session, name, reference))
+        elif one.kind == "blob":
+            self._note(one, blob=has_blob(session, name, reference, one.size))
+        elif one.kind == "manifest":
+            self._note(one, manifest=reference if has_manifest(session, name, reference) else "")
+        else:
+            shown = served_digest(session, name, reference)
+            there = shown == one.digest or has_manifest(session, name, one.digest)
+            self._note(one, tag=shown, manifest=one.digest if there else "")
+
+    def _note(self, one: _Wanted, *, blob: bool = False, manifest: str = "", tag: str = "") -> None:
+        with self._lock:
+            if blob:
+                self.found.blobs.add((one.repository, one.reference))
+            if manifest:
+                self.found.manifests.add((one.repository, manifest))
+            if tag:
+                self.found.tags[one.repository, one.reference] = tag
 
 
 def find_elsewhere(session: Session, digests: Collection[str], manifests: Collection[str], threads: int) -> Survey:

@@ -107,6 +107,11 @@ class Authenticator:
         self._tokens: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
+    @property
+    def challenged(self) -> bool:
+        """Whether the server is known to want something."""
+        return self._challenge is not None
+
     def header(self, scope: str) -> str | None:
         """Return the header for a scope as far as the server's wish is known, without asking the server."""
         challenge = self._challenge

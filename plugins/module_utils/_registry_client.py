@@ -14,6 +14,7 @@ import json
 import typing as t
 from collections.abc import Iterator
 
+from ansible_collections.homeport.registry.plugins.module_utils._registry_ahead import Question
 from ansible_collections.homeport.registry.plugins.module_utils._registry_auth import Challenge, challenges_of, choose
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     DigestError,
@@ -31,6 +32,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_names 
     is_digest,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
+from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import Headers
 
 # The largest page that Distribution allows unless it is told otherwise.
 _PAGE = 1000
@@ -112,15 +114,29 @@ def get_manifest(session: Session, repository: str, reference: str) -> Manifest:
     tried = f"read the manifest {_name(repository, reference)}"
     path = f"/v2/{check_repository(repository)}/manifests/{check_reference(reference)}"
     response = session.request(tried, "GET", path, scope=pull(repository), expect=(200,), headers=_ACCEPT)
-    body = response.read()
-    announced = response.headers.get("Docker-Content-Digest") or ""
+    manifest, wrong = manifest_in(reference, response.headers, response.read())
+    if wrong:
+        raise _wrong_content(tried, response, wrong)
+    return manifest
+
+
+def manifest_question(repository: str, reference: str) -> Question:
+    """Return what asks for a manifest by tag or digest, for `ask_ahead`."""
+    path = f"/v2/{check_repository(repository)}/manifests/{check_reference(reference)}"
+    return Question(path, pull(repository), _ACCEPT)
+
+
+def manifest_in(reference: str, headers: Headers, body: bytes) -> tuple[Manifest, str]:
+    """Return the manifest that is the answer to a question for it, and why it is the wrong one, if so."""
+    announced = headers.get("Docker-Content-Digest") or ""
     wanted = reference if is_digest(reference) else announced if is_digest(announced) else "sha256:"
     seen = digest_of(body, wanted)
+    wrong = ""
     for source, digest in (("was asked for", reference), ("is announced", announced)):
         # One content may be known by digests of two algorithms; only the one computed can be compared.
         if is_digest(digest) and digest.partition(":")[0] == wanted.partition(":")[0] and digest != seen:
-            raise _wrong_content(tried, response, f"{digest} {source}, the content is {seen}")
-    return Manifest(response.headers.get_content_type(), seen, len(body), body)
+            wrong = f"{digest} {source}, the content is {seen}"
+    return Manifest(headers.get_content_type(), seen, len(body), body), wrong
 
 
 def head_manifest(session: Session, repository: str, reference: str) -> Descriptor:
@@ -216,6 +232,19 @@ def open_blob(session: Session, repository: str, digest: str, first: int | None 
     headers = {"Range": f"bytes={wanted}"} if wanted else {}
     expect = (200, 206, 416) if wanted else (200,)
     return session.request(tried, "GET", path, scope=pull(repository), expect=expect, headers=headers)
+
+
+def last_byte_question(repository: str, digest: str, size: int) -> Question:
+    """Return what asks for the last byte of a blob that is not empty, for `ask_ahead`; see `is_last_byte`."""
+    path = f"/v2/{check_repository(repository)}/blobs/{check_digest(digest)}"
+    offset = size - 1
+    return Question(path, pull(repository), {"Range": f"bytes={offset}-{offset}"})
+
+
+def is_last_byte(size: int, status: int, headers: Headers, body: bytes) -> bool:
+    """Tell whether an answer is the last byte of a blob of this size, without any doubt."""
+    last = size - 1
+    return status == 206 and len(body) == 1 and headers.get("Content-Range") == f"bytes {last}-{last}/{size}"
 
 
 def list_referrers(session: Session, repository: str, digest: str) -> list[Descriptor] | None:

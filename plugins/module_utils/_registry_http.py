@@ -29,6 +29,8 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_wire i
     tell,
 )
 
+# Sent with each request.
+OWN_HEADERS = {"User-Agent": "homeport.registry"}
 SAFE_METHODS = frozenset(("GET", "HEAD"))
 # More than the 4 MiB that registries accept for a manifest.
 MAX_BODY = 8 << 20
@@ -141,7 +143,7 @@ def send(
 ) -> tuple[http.client.HTTPResponse, bool]:
     """Return the answer, and whether all of the request was sent."""
     path = target_of(url)
-    sent = {"User-Agent": "homeport.registry", **headers}
+    sent = {**OWN_HEADERS, **headers}
     if body is not None or method not in SAFE_METHODS:
         sent["Content-Length"] = str(body.size if isinstance(body, Body) else len(body or b""))
     if not isinstance(body, Body):

@@ -13,11 +13,17 @@ dropped once they are understood, and a content that many tags and repositories 
 from __future__ import annotations
 
 import threading
+import typing as t
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_listing as listing
 from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
-from ansible_collections.homeport.registry.plugins.module_utils._registry_client import get_manifest
+from ansible_collections.homeport.registry.plugins.module_utils._registry_ahead import ask_ahead
+from ansible_collections.homeport.registry.plugins.module_utils._registry_client import (
+    get_manifest,
+    manifest_in,
+    manifest_question,
+)
 from ansible_collections.homeport.registry.plugins.module_utils._registry_content import (
     DocumentError,
     Entry,
@@ -37,6 +43,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_errors
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import check_repository
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
+from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import Headers
 from ansible_collections.homeport.registry.plugins.module_utils._registry_workers import in_parallel
 
 __all__ = [
@@ -122,6 +129,14 @@ def manifest_problem(where: str, error: RegistryError) -> Problem | None:
     return Problem.of(kind, where, error, "" if own else _REMEDIES[kind])
 
 
+class Wanted(t.NamedTuple):
+    """A manifest to read, by tag or digest."""
+
+    repository: str
+    reference: str
+    is_tag: bool
+
+
 class _Reader:
     """Reads repositories into `repositories`, and what is wrong into `problems`, both by name."""
 
@@ -173,24 +188,39 @@ class _Reader:
             tags.extend(set(self._also.get(name, ())).difference(tags))
             self.repositories[name] = Repository(name, {}, {})
             self._claimed[name] = set()
-        in_parallel(self._read_tag, _pairs(lists), self._threads)
+        ask_ahead(
+            self._session,
+            _pairs(lists),
+            self._threads,
+            question=lambda item: manifest_question(item.repository, item.reference),
+            use=self._use,
+            otherwise=self._read_below,
+        )
         for name in lists:
             repository = self.repositories[name]
             repository.tags = dict(sorted(repository.tags.items()))
             repository.entries = dict(sorted(repository.entries.items()))
             del self._claimed[name]
 
-    def _read_tag(self, item: tuple[str, str]) -> None:
-        name, tag = item
-        entry = self._read(name, tag)
-        if entry is None:
-            return
-        self.repositories[name].tags[tag] = entry.digest
-        waiting = self._claim(name, entry)
+    def _read_below(self, item: Wanted) -> None:
+        """Read a manifest, and all below it that nobody reads yet."""
+        waiting = [item]
         while waiting:
-            child = self._read(name, waiting.pop())
-            if child is not None:
-                waiting += self._claim(name, child)
+            one = waiting.pop()
+            entry = self._read(one.repository, one.reference)
+            if entry is not None:
+                waiting += self._keep(one, entry)
+
+    def _use(self, item: Wanted, status: int, headers: Headers, body: bytes) -> list[Wanted] | None:
+        """Keep the manifest of an answer and return what is to be read below it; nothing if it is to be read again."""
+        manifest, wrong = manifest_in(item.reference, headers, body)
+        if status != 200 or wrong:
+            return None
+        try:
+            entry = self._pool.entry(manifest)
+        except RegistryError:
+            return None
+        return self._keep(item, entry)
 
     def _read(self, name: str, reference: str) -> Entry | None:
         """Read one manifest, by tag or digest."""
@@ -207,16 +237,19 @@ class _Reader:
                 break
         return None
 
-    def _claim(self, name: str, entry: Entry) -> list[str]:
-        """Keep an entry and return the digests of the children that nobody reads yet."""
+    def _keep(self, item: Wanted, entry: Entry) -> list[Wanted]:
+        """Keep an entry and return the children that nobody reads yet."""
+        name = item.repository
         claimed = self._claimed[name]
+        if item.is_tag:
+            self.repositories[name].tags[item.reference] = entry.digest
         with self._lock:
             self.repositories[name].entries[entry.digest] = entry
             claimed.add(entry.digest)
             # An index may name a child twice.
             new = {child.digest for child in entry.children} - claimed
             claimed |= new
-        return list(new)
+        return [Wanted(name, digest, False) for digest in new]
 
     def _note(self, name: str, *problems: Problem) -> None:
         if problems:
@@ -224,7 +257,7 @@ class _Reader:
                 self.problems.setdefault(name, []).extend(problems)
 
 
-def _pairs(lists: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
+def _pairs(lists: dict[str, list[str]]) -> Iterator[Wanted]:
     for name in sorted(lists):
         for tag in lists[name]:
-            yield name, tag
+            yield Wanted(name, tag, True)

@@ -45,7 +45,7 @@ class Session:
         self.base = check_base_url(url)
         self.transport = transport
         self.auth = Authenticator(transport, username, password)
-        self._origin = origin_of(self.base)
+        self.origin = origin_of(self.base)
 
     def request(
         self,
@@ -77,7 +77,7 @@ class Session:
             UnreachableError, UnsafeRequestError: see `Transport.request`.
         """
         target = url if url.startswith(("http://", "https://")) else self.base + url
-        ours = origin_of(target) == self._origin
+        ours = origin_of(target) == self.origin
         authorization = self.auth.header(scope) if ours else None
         answered = False
         while True:
@@ -92,7 +92,7 @@ class Session:
                 return response
             text = self._error_body(response)
             # A challenge is answered once, and only if it comes from the registry itself.
-            if response.status == 401 and ours and not answered and origin_of(response.url) == self._origin:
+            if response.status == 401 and ours and not answered and origin_of(response.url) == self.origin:
                 answered = True
                 better = self.auth.answer(response, scope, authorization)
                 if better and better != authorization:
@@ -143,7 +143,7 @@ class Session:
             if link is None:
                 return
             url = self.resolve(tried, response, link)
-            if url in seen or origin_of(url) != self._origin:
+            if url in seen or origin_of(url) != self.origin:
                 raise ProtocolError(
                     tried,
                     where=without_query(response.url),

@@ -95,7 +95,7 @@ class Transport:
         self._patience = patience
         self.busy = busy
         self._read_only = read_only
-        self._observer = observer
+        self.observer = observer
         self._proxies = proxies
         self.sleep = sleep
         self._lock = threading.Lock()
@@ -207,7 +207,7 @@ class Transport:
         origin = origin_of(url)
         while True:
             # Only a new connection tells for sure that the server has not seen the request yet.
-            connection, used = self._take(origin) if repeatable else (self._connect(origin), False)
+            connection, used = self.take(origin) if repeatable else (self._connect(origin), False)
             began = time.monotonic()
             try:
                 raw, intact = send(connection, method, url, headers, body)
@@ -222,12 +222,17 @@ class Transport:
                 # What should be sent could not be read, and the request is cut off in the middle.
                 connection.close()
                 raise
-            if self._observer:
-                self._observer(Exchange(method, url, raw.status, time.monotonic() - began))
+            if self.observer:
+                self.observer(Exchange(method, url, raw.status, time.monotonic() - began))
 
-            return Response(raw, method, url, functools.partial(self._give_back, origin, connection, intact))
+            return Response(raw, method, url, functools.partial(self._release, origin, connection, intact))
 
-    def _take(self, origin: Origin) -> tuple[http.client.HTTPConnection, bool]:
+    def by_proxy(self, url: str) -> bool:
+        """Tell whether a proxy is asked for what has this address."""
+        return bool(self._proxies and self._proxies.to(origin_of(url)))
+
+    def take(self, origin: Origin) -> tuple[http.client.HTTPConnection, bool]:
+        """Return a connection, which is to be given back, and whether it was used before."""
         with self._lock:
             idle = self._idle.get(origin)
             if idle:
@@ -248,9 +253,13 @@ class Transport:
             plain.peer, plain.for_proxy = (origin.host, origin.port), proxy.headers
         return plain
 
-    def _give_back(self, origin: Origin, connection: http.client.HTTPConnection, intact: bool, ended: bool) -> None:
+    def _release(self, origin: Origin, connection: http.client.HTTPConnection, intact: bool, ended: bool) -> None:
+        self.give_back(origin, connection, intact and ended)
+
+    def give_back(self, origin: Origin, connection: http.client.HTTPConnection, usable: bool) -> None:
+        """Keep a connection for the next request if it is usable, or close it."""
         # Without a socket the server asked to close.
-        if not (intact and ended) or connection.sock is None:
+        if not usable or connection.sock is None:
             connection.close()
             return
         with self._lock:

@@ -17,9 +17,14 @@ import typing as t
 from collections.abc import Callable, Iterator
 
 from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
+from ansible_collections.homeport.registry.plugins.module_utils._registry_ahead import Question, ask_ahead
 from ansible_collections.homeport.registry.plugins.module_utils._registry_client import (
     Descriptor,
     get_manifest,
+    is_last_byte,
+    last_byte_question,
+    manifest_in,
+    manifest_question,
     open_blob,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_content import (
@@ -43,7 +48,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_invent
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import Hasher, is_foreign
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
-from ansible_collections.homeport.registry.plugins.module_utils._registry_workers import in_parallel
+from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import Headers
 
 Depth = t.Literal["tags", "blobs", "full"]
 _AGAIN = "Push the image again: the registry takes what it lacks. Until then do not use it."
@@ -84,9 +89,23 @@ def check_content(
     """
     checker = _Checker(session, whole=depth == "full")
     if not fresh:
-        in_parallel(checker.read_manifest, _references(inventory), threads)
+        ask_ahead(
+            session,
+            _references(inventory),
+            threads,
+            question=checker.ask_manifest,
+            use=checker.use_manifest,
+            otherwise=checker.read_manifest,
+        )
     if depth != "tags":
-        in_parallel(checker.read_blob, _blobs(inventory), threads)
+        ask_ahead(
+            session,
+            _blobs(inventory),
+            threads,
+            question=checker.ask_end,
+            use=checker.use_end,
+            otherwise=checker.read_blob,
+        )
     return Check(checker.manifests, checker.blobs, checker.bytes, checker.confirmed())
 
 
@@ -166,6 +185,20 @@ class _Checker:
         self.blobs = 0
         self.bytes = 0
 
+    def ask_manifest(self, item: tuple[str, str]) -> Question:
+        """Return what asks for a manifest by tag or digest."""
+        return manifest_question(*item)
+
+    def use_manifest(
+        self, item: tuple[str, str], status: int, headers: Headers, body: bytes
+    ) -> list[tuple[str, str]] | None:
+        """Count a manifest that is the right one; nothing is returned if it is to be read again."""
+        if status != 200 or manifest_in(item[1], headers, body)[1]:
+            return None
+        with self._lock:
+            self.manifests += 1
+        return []
+
     def read_manifest(self, item: tuple[str, str]) -> None:
         """Read one manifest by tag or digest; the client compares the digest."""
         name, reference = item
@@ -179,11 +212,32 @@ class _Checker:
         with self._lock:
             self.manifests += 1
 
+    def ask_end(self, item: tuple[str, Descriptor, bool]) -> Question | None:
+        """Return what asks for the last byte of a blob; nothing if it has to be read whole."""
+        name, blob, _first = item
+        return None if self._is_for_whole(item) else last_byte_question(name, blob.digest, blob.size)
+
+    def use_end(
+        self, item: tuple[str, Descriptor, bool], status: int, headers: Headers, body: bytes
+    ) -> list[tuple[str, Descriptor, bool]] | None:
+        """Count a blob whose last byte has come; nothing is returned if something about it is to be looked at again."""
+        _name, blob, _first = item
+        if not is_last_byte(blob.size, status, headers, body):
+            return None
+        with self._lock:
+            self.blobs += 1
+            self.bytes += 1
+        return []
+
+    def _is_for_whole(self, item: tuple[str, Descriptor, bool]) -> bool:
+        _name, blob, first = item
+        return (self._whole and first) or not blob.size
+
     def read_blob(self, item: tuple[str, Descriptor, bool]) -> None:
         """Read the end of a blob, and all of it where that is asked for."""
-        name, blob, first = item
+        name, blob, _first = item
         where = name_of(name, blob.digest)
-        read = self._read_whole if (self._whole and first) or not blob.size else self._read_end
+        read = self._read_whole if self._is_for_whole(item) else self._read_end
         try:
             _twice(lambda: read(name, blob))
         except NotFoundError as exc:

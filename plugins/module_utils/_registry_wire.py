@@ -27,25 +27,35 @@ _HEADERS = 200
 _STATUS = re.compile(r"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?: +(.*))?$")
 _UNSAFE = re.compile(r"[^\x21-\x7e]")
 _BREAKS = re.compile(r"[\r\n\x00]|[^\x00-\xff]")
+_BREAKS_OUT = "a request must not hold spaces, control characters or foreign letters"
 
 
 class Headers:
-    """Headers of an answer, by names in any case."""
+    """Headers of an answer, by names in any case; read when somebody asks for one."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_lower", "_text", "_values")
 
-    def __init__(self, lines: t.Iterable[str] = ()) -> None:
-        """Read header lines; what is none is left out."""
-        self._values: dict[str, list[str]] = {}
+    def __init__(self, text: str = "") -> None:
+        """Keep the lines, each after a line break; one that is no header is left out."""
+        self._text = text
+        self._lower = text.lower()
+        # Few are ever asked for, so they are looked up in the text, unless a name or a value is written unusually.
+        usual = not any(sign in text for sign in ("\r\n ", "\r\n\t", " :", "\t:"))
+        self._values = None if usual else self._read(text)
+
+    @staticmethod
+    def _read(text: str) -> dict[str, list[str]]:
+        values: dict[str, list[str]] = {}
         last: list[str] = []
-        for line in lines:
+        for line in text.split("\r\n"):
             name, colon, value = line.partition(":")
             if line[:1] in (" ", "\t") and last:
                 # A value that goes on in the next line.
                 last[-1] = f"{last[-1]} {line.strip()}"
             elif colon:
-                last = self._values.setdefault(name.strip().lower(), [])
+                last = values.setdefault(name.strip().lower(), [])
                 last.append(value.strip())
+        return values
 
     @t.overload
     def get(self, name: str) -> str | None: ...
@@ -55,20 +65,69 @@ class Headers:
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of a header."""
-        values = self._values.get(name.lower())
-        return values[0] if values else default
+        if self._values is not None:
+            values = self._values.get(name.lower())
+            return values[0] if values else default
+        mark = f"\r\n{name.lower()}:"
+        found = self._lower.find(mark)
+        if found < 0:
+            return default
+        begin = found + len(mark)
+        end = self._text.find("\r\n", begin)
+        return self._text[begin : end if end >= 0 else None].strip()
 
     def get_all(self, name: str, default: t.Any = None) -> t.Any:
         """Return all values of a header as a list, or the default."""
+        if self._values is None:
+            self._values = self._read(self._text)
         return self._values.get(name.lower(), default)
 
     def __contains__(self, name: str) -> bool:
-        return name.lower() in self._values
+        return self.get(name) is not None
 
     def get_content_type(self) -> str:
         """Return the media type in lower case, without parameters."""
         media_type = self.get("content-type", "").partition(";")[0].strip().lower()
         return media_type if media_type.count("/") == 1 else "text/plain"
+
+
+class Head(t.NamedTuple):
+    """The head of an answer, and what it says about the body.
+
+    `version` is 10 or 11; `length` the bytes of the body if they are known, unless it is `chunked`; `closes` tells
+    that the connection ends with it.
+    """
+
+    version: int
+    status: int
+    reason: str
+    headers: Headers
+    length: int | None
+    chunked: bool
+    closes: bool
+
+
+def read_head(text: str, method: str) -> Head:
+    """Return what a head says, given without the empty line at its end.
+
+    Raises:
+        http.client.BadStatusLine: when it is no answer of HTTP/1.
+    """
+    line, breaks, rest = text.partition("\r\n")
+    match = _STATUS.match(line)
+    if not match:
+        raise http.client.BadStatusLine(ascii(line[:100]))
+    minor, number, reason = match.groups("")
+    version, status = 10 if minor == "0" else 11, int(number)
+    headers = Headers(breaks + rest)
+    chunked = headers.get("transfer-encoding", "").lower() == "chunked"
+    announced = headers.get("content-length", "")
+    length = int(announced) if announced.isdigit() and not chunked else None
+    options = headers.get("connection", "").lower()
+    closes = "close" in options or (version < 11 and "keep-alive" not in options)
+    if method == "HEAD" or status in (204, 304) or 100 <= status < 200:
+        length = 0
+    return Head(version, status, reason, headers, length, chunked, closes or (length is None and not chunked))
 
 
 class Answer(http.client.HTTPResponse):
@@ -89,34 +148,23 @@ class Answer(http.client.HTTPResponse):
         """Read the head of the answer."""
         if self.headers is not None:
             return
-        lines = self._head()
-        while lines[0].startswith("HTTP/1.1 100"):
-            lines = self._head()
-        match = _STATUS.match(lines[0])
-        if not match:
-            raise http.client.BadStatusLine(ascii(lines[0][:100]))
-        self.version = 10 if match[1] == "0" else 11
-        self.status = self.code = status = int(match[2])
-        self.reason = match[3] or ""
-        headers = Headers(lines[1:])
-        self.headers = self.msg = headers
-        self.chunked = headers.get("transfer-encoding", "").strip().lower() == "chunked"
+        method = getattr(self, "_method", None) or ""
+        head = read_head(self._head(), method)
+        while 100 <= head.status < 200 and head.status != 101:
+            # It only says that the answer is still to come.
+            head = read_head(self._head(), method)
+        self.version, self.status, self.reason = head.version, head.status, head.reason
+        self.code = head.status
+        self.headers = self.msg = head.headers
+        self.length, self.chunked, self.will_close = head.length, head.chunked, head.closes
         self.chunk_left = None
-        announced = headers.get("content-length", "")
-        self.length = int(announced) if announced.isdigit() and not self.chunked else None
-        options = headers.get("connection", "").lower()
-        self.will_close = "close" in options or (self.version < 11 and "keep-alive" not in options)
-        if status in (204, 304) or 100 <= status < 200 or getattr(self, "_method", None) == "HEAD":
-            self.length = 0
-        if self.length is None and not self.chunked:
-            self.will_close = True
 
-    def _head(self) -> list[str]:
-        """Return the lines of a head."""
+    def _head(self) -> str:
+        """Return a head without the empty line at its end."""
         # Nearly always all of it has come by now.
         end = self.fp.peek(1).find(b"\r\n\r\n")
         if end >= 0:
-            return self.fp.read(end + 4)[:-4].decode("iso-8859-1").split("\r\n")
+            return self.fp.read(end + 4)[:-4].decode("iso-8859-1")
         lines: list[str] = []
         while True:
             line = self.fp.readline(_LINE + 1)
@@ -127,7 +175,7 @@ class Answer(http.client.HTTPResponse):
             lines.append(line.decode("iso-8859-1").rstrip("\r\n"))
         if not lines:
             raise http.client.RemoteDisconnected("the server hung up without an answer")
-        return lines
+        return "\r\n".join(lines)
 
 
 class PlainConnection(http.client.HTTPConnection):
@@ -172,21 +220,36 @@ def tell(
     Raises:
         OSError, http.client.HTTPException: when it cannot be sent, or a part would break out of its line.
     """
-    if _UNSAFE.search(target) or any(_BREAKS.search(name + value) for name, value in headers.items()):
-        raise http.client.InvalidURL("a request must not hold spaces, control characters or foreign letters")
-    peer = getattr(connection, "peer", None)
-    name, number = peer or (connection.host, connection.port)
-    host = f"[{name}]" if ":" in name else name
-    port = "" if number == connection.default_port else f":{number}"
-    if peer and isinstance(connection, PlainConnection):
-        target = f"http://{host}{port}{target}"
-        headers = {**headers, **connection.for_proxy}
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}{port}", "Accept-Encoding: identity"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
+    head = f"{start_of(connection, method, target)}{lines_of(connection, headers)}"
     if connection.sock is None:
         connection.connect()
     sock: socket.socket = connection.sock
-    sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("iso-8859-1") + body)
+    sock.sendall(head.encode("iso-8859-1") + body)
+
+
+def start_of(connection: http.client.HTTPConnection, method: str, target: str) -> str:
+    """Return the first line of a request; errors as in `tell`."""
+    if _UNSAFE.search(target):
+        raise http.client.InvalidURL(_BREAKS_OUT)
+    if getattr(connection, "peer", None) and isinstance(connection, PlainConnection):
+        target = f"http://{_host_of(connection)}{target}"
+    return f"{method} {target} HTTP/1.1\r\n"
+
+
+def lines_of(connection: http.client.HTTPConnection, headers: Mapping[str, str]) -> str:
+    """Return what follows the first line of a request, up to its body; errors as in `tell`."""
+    if getattr(connection, "peer", None) and isinstance(connection, PlainConnection):
+        headers = {**headers, **connection.for_proxy}
+    more = "".join([f"\r\n{name}: {value}" for name, value in headers.items()])
+    if len(_BREAKS.findall(more)) > 2 * len(headers):
+        raise http.client.InvalidURL(_BREAKS_OUT)
+    return f"Host: {_host_of(connection)}\r\nAccept-Encoding: identity{more}\r\n\r\n"
+
+
+def _host_of(connection: http.client.HTTPConnection) -> str:
+    name, number = getattr(connection, "peer", None) or (connection.host, connection.port)
+    host = f"[{name}]" if ":" in name else name
+    return host if number == connection.default_port else f"{host}:{number}"
 
 
 def send_body(sock: socket.socket, stream: t.Any, size: int) -> None:

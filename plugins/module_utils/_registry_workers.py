@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import typing as t
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 Item = t.TypeVar("Item")
 
@@ -24,19 +24,40 @@ def in_parallel(work: Callable[[Item], None], items: Iterable[Item], threads: in
         items: taken one by one, by one thread at a time.
         threads: at least 1; the calling thread is one of them.
     """
+
+    def one_by_one(mine: Iterator[Item]) -> None:
+        for item in mine:
+            work(item)
+
+    share(one_by_one, items, threads)
+
+
+def share(work: Callable[[Iterator[Item]], None], items: Iterable[Item], threads: int) -> None:
+    """Call `work` in as many threads as asked for, each time with the items that it gets to, until none is left.
+
+    An error ends all of it, as in `in_parallel`.
+
+    Args:
+        work: has to be safe to be called by many threads.
+        items: taken one by one, by one thread at a time.
+        threads: at least 1; the calling thread is one of them.
+    """
     iterator = iter(items)
     lock = threading.Lock()
     errors: list[BaseException] = []
 
+    def mine() -> Iterator[Item]:
+        while not errors:
+            with lock:
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
     def take() -> None:
         try:
-            while not errors:
-                with lock:
-                    try:
-                        item = next(iterator)
-                    except StopIteration:
-                        return
-                work(item)
+            work(mine())
         except BaseException as exc:
             errors.append(exc)
 

@@ -78,6 +78,8 @@ def test_a_head_in_pieces(pair, cut):
         (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", b"hi", True),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: Keep-Alive\r\n\r\nhi", b"hi", False),
         (b"HTTP/1.1 100 Continue\r\n\r\n" + OK, b"hi", False),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + OK, b"hi", False),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX: y\r\n\r\n", b"hi", False),
         (b"HTTP/1.1 204 No Content\r\n\r\n", b"", False),
         (b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nhi", b"hi", False),
         (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", b"hi", False),
@@ -132,7 +134,7 @@ def test_nothing_breaks_out_of_its_line(pair, target, headers):
 
 
 def test_headers_by_any_case():
-    headers = Headers(["Link: <a>", "X-Long: one", "\ttwo", "LINK: <b>", "Content-Type: Text/Plain; charset=utf-8"])
+    headers = Headers("\r\nLink: <a>\r\nX-Long: one\r\n\ttwo\r\nLINK: <b>\r\nContent-Type: Text/Plain; charset=utf-8")
     assert headers.get("link") == "<a>"
     assert headers.get_all("Link") == ["<a>", "<b>"]
     assert headers.get("x-long") == "one two"
@@ -141,5 +143,32 @@ def test_headers_by_any_case():
     assert headers.get_all("none") is None
     assert headers.get_content_type() == "text/plain"
     assert "content-TYPE" in headers
-    assert Headers(["Content-Type: nonsense"]).get_content_type() == "text/plain"
-    assert Headers(["Content-Type: A/B+json"]).get_content_type() == "a/b+json"
+    assert Headers("\r\nContent-Type: nonsense").get_content_type() == "text/plain"
+    assert Headers("\r\nContent-Type: A/B+json").get_content_type() == "a/b+json"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("\r\nA: b\r\nLength: 2", "2"),
+        ("\r\nLENGTH:2\r\nA: b", "2"),
+        ("\r\nLength: 2\r\nLength: 3", "2"),
+        ("\r\nLength : 2", "2"),
+        ("\r\nLength\t: 2", "2"),
+        ("\r\nA: b\r\n Length: 3\r\nLength: 2", "2"),
+        ("\r\nA: Length: 3\r\nLength: 2", "2"),
+        ("\r\nLength: 2\r\n\tand 3", "2 and 3"),
+        ("\r\nLength: 2\r\n and 3", "2 and 3"),
+        ("\r\nLength:", ""),
+        ("\r\nX-Length: 2", None),
+        ("\r\nLength", None),
+        ("", None),
+    ],
+)
+def test_headers_as_they_are_written(text, value):
+    headers = Headers(text)
+    assert headers.get("length") == value
+    assert ("Length" in headers) is (value is not None)
+    assert (headers.get_all("Length") or [None])[0] == value
+    # All have been read now.
+    assert headers.get("length") == value
