@@ -43,7 +43,8 @@ class Playbooks:
         self, name: str, *options: str, callback: str = "ansible.posix.json", **variables: t.Any
     ) -> subprocess.CompletedProcess[str]:
         """Run a playbook of the collection with these variables and let the callback print."""
-        env = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": callback, "ANSIBLE_NOCOLOR": "1"}
+        shown = {"ANSIBLE_STDOUT_CALLBACK": callback, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_SHOW_CUSTOM_STATS": "1"}
+        env = {**os.environ, **shown}
         line = self.line(name, *options, **variables)
         return subprocess.run(line, env=env, capture_output=True, text=True, check=False, timeout=300)
 

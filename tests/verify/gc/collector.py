@@ -25,10 +25,11 @@ Document = dict[str, t.Any]
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """What playbook gc said: whether it worked, the report, and everything that was printed."""
+    """What playbook gc said: whether it worked, the report, what runs next is told, and everything that was printed."""
 
     rc: int
     report: Document
+    told: Document
     output: str
     errors: str
 
@@ -62,9 +63,11 @@ class Collector:
     def run(self, *options: str) -> Done:
         """Run playbook gc."""
         done = self.playbooks.attempt("gc", *options)
-        tasks = jmespath.search("plays[].tasks[]", json.loads(done.stdout))
+        said = json.loads(done.stdout)
+        tasks = jmespath.search("plays[].tasks[]", said)
         found = jmespath.search("[?ends_with(task.name, ': Run the collector and follow it')].hosts.* | [0][0]", tasks)
-        return Done(done.returncode, (found or {}).get("report") or {}, done.stdout, done.stderr)
+        told = said["global_custom_stats"]["homeport_gc"]["registry.molecule.test"]
+        return Done(done.returncode, (found or {}).get("report") or {}, told, done.stdout, done.stderr)
 
     def report(self) -> Document:
         """Return the report in the cluster."""

@@ -163,6 +163,7 @@ def test_a_dry_run_deletes_nothing_and_interrupts_nobody(
     pod = registry.pod("writer")
     done = collector.run("--check")
     assert (done.rc, done.report["outcome"]) == (0, "dry_run"), done.output
+    assert (done.told["ok"], done.told["dry_run"], done.told["eligible"]["blobs"]) == (True, True, len(gone.digests))
     assert done.report["eligible"]["blobs"] == len(gone.digests)
     assert done.report["eligible"]["bytes"] == sum(gone.sizes.values())
     assert done.report["fence"] is None

@@ -28,6 +28,7 @@ def test_while_another_holds_the_lease_it_is_refused(
     assert (done.report["outcome"], done.report["step"]) == ("refused", "lease")
     assert "somebody holds it" in done.report["reason"]
     assert "somebody holds it" in done.output
+    assert (done.told["ok"], done.told["outcome"], done.told["reason"]) == (False, "refused", done.report["reason"])
     assert collector.report() == before
     assert gc_info()["outcome"] == before["outcome"]
 
@@ -79,6 +80,7 @@ def test_a_writer_that_does_not_go(
     assert done.rc != 0
     assert (done.report["outcome"], done.report["step"]) == ("failed", "fence")
     assert pod in done.report["reason"]
+    assert (done.told["ok"], done.told["outcome"], done.told["reason"]) == (False, "failed", done.report["reason"])
     assert collector.writers() == (1, True)
     client.wait_open(seconds=60)
     assert blob_status(client, reader, "team/lingering", max(gone.digests - {gone.digest})) == 200
