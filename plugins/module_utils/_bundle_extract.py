@@ -11,18 +11,23 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import functools
 import hashlib
 import io
 import os
 import tarfile
 import tempfile
 import typing as t
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ansible_collections.homeport.registry.plugins.module_utils import _bundle_format as fmt
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_archive import Volume
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_check import Opened
+from ansible_collections.homeport.registry.plugins.module_utils._bundle_copy import remote_body
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_errors import BundleError, ContentError
+from ansible_collections.homeport.registry.plugins.module_utils._bundle_plan import target_of
+from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
+from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 
 
 def choose(opened: Opened, names: Sequence[str]) -> list[fmt.Image]:
@@ -45,7 +50,9 @@ def choose(opened: Opened, names: Sequence[str]) -> list[fmt.Image]:
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def write_images(opened: Opened, images: Sequence[fmt.Image], path: str, *, check: bool) -> bool:
+def write_images(
+    opened: Opened, images: Sequence[fmt.Image], path: str, *, check: bool, session: Session | None = None
+) -> bool:
     """Write images, without what only refers to them, as a tar that container runtimes import; tell if that changed it.
 
     Args:
@@ -53,13 +60,14 @@ def write_images(opened: Opened, images: Sequence[fmt.Image], path: str, *, chec
         images: some of its images.
         path: the file.
         check: whether to write nothing, and say that it changes unless the file is there.
+        session: of the registry that has what a delta leaves out.
 
     Raises:
-        BundleError: when a content is in a volume that is not at hand, or in the parent of a delta.
+        BundleError: when a content is in a volume that is not at hand, or left out and not in the registry.
         ContentError: when a content is damaged.
     """
-    digests = sorted({digest for image in images for digest in _needed(opened.bundle, image.digest)})
-    volumes = {digest: _volume_of(opened, digest) for digest in digests}
+    owners = {digest: image for image in images for digest in _needed(opened.bundle, image.digest)}
+    contents = {digest: _find(opened, digest, owners[digest], session) for digest in sorted(owners)}
     if check:
         return not os.path.exists(path)
     with _replacing(path) as temporary:
@@ -67,10 +75,9 @@ def write_images(opened: Opened, images: Sequence[fmt.Image], path: str, *, chec
             _add(tar, fmt.LAYOUT, io.BytesIO(fmt.LAYOUT_CONTENT), len(fmt.LAYOUT_CONTENT))
             index = _index(opened.bundle, images)
             _add(tar, fmt.INDEX, io.BytesIO(index), len(index))
-            for digest in digests:
-                name = fmt.blob_path(digest)
-                with contextlib.closing(_Hashed(volumes[digest], name)) as content:
-                    _add(tar, name, content, opened.bundle.blobs[digest].size)
+            for digest, find in contents.items():
+                with contextlib.closing(find()) as content:
+                    _add(tar, fmt.blob_path(digest), content, opened.bundle.blobs[digest].size)
                     content.compare(digest)
         return _put(temporary, path)
 
@@ -97,7 +104,7 @@ def write_file(opened: Opened, file: fmt.File, path: str, *, check: bool) -> boo
         return True
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with _replacing(path) as temporary:
-        with contextlib.closing(_Hashed(volume, file.path)) as content, open(temporary, "wb") as target:
+        with contextlib.closing(_member(volume, file.path)) as content, open(temporary, "wb") as target:
             for piece in iter(lambda: content.read(1 << 20), b""):
                 target.write(piece)
             content.compare(f"sha256:{file.sha256}")
@@ -105,11 +112,11 @@ def write_file(opened: Opened, file: fmt.File, path: str, *, check: bool) -> boo
 
 
 class _Hashed:
-    """The content of a member, with the digest of what was read of it."""
+    """A content, with the digest of what was read of it."""
 
-    def __init__(self, volume: Volume, name: str) -> None:
-        self._stream = volume.opener(name)()
-        self._where = f"{name} in {volume.path}"
+    def __init__(self, stream: t.BinaryIO, where: str) -> None:
+        self._stream = stream
+        self._where = where
         self._sum = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
@@ -139,11 +146,38 @@ def _needed(bundle: fmt.Bundle, digest: str) -> Iterator[str]:
         yield from _needed(bundle, child)
 
 
-def _volume_of(opened: Opened, digest: str) -> Volume:
-    volume = opened.volume_of(digest)
-    if volume is None:
-        raise _elsewhere(opened, digest, opened.bundle.blobs[digest].volume)
-    return volume
+class _Served(_Hashed):
+    """The same of a blob in a registry, which says when it cannot be read what else would help."""
+
+    def __init__(self, opened: Opened, digest: str, image: fmt.Image, session: Session) -> None:
+        repository, _tag = target_of(image.name)
+        blob = opened.bundle.blobs[digest]
+        stream = t.cast(io.RawIOBase, remote_body(session, repository, digest, blob.size).open())
+        # Whoever writes a tar wants every read to be full.
+        super().__init__(io.BufferedReader(stream, 1 << 20), f"{session.base}/{repository}")
+        self._elsewhere = _elsewhere(opened, digest, blob.volume)
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return super().read(size)
+        except RegistryError as exc:
+            told = self._elsewhere
+            raise BundleError(told.tried, where=told.where, got=f"{told.got}; {exc}", remedy=told.remedy) from exc
+
+
+def _member(volume: Volume, name: str) -> _Hashed:
+    return _Hashed(volume.opener(name)(), f"{name} in {volume.path}")
+
+
+def _find(opened: Opened, digest: str, image: fmt.Image, session: Session | None) -> Callable[[], _Hashed]:
+    """Return how to open a content of an image. Raises BundleError where nobody has it."""
+    volume, number = opened.volume_of(digest), opened.bundle.blobs[digest].volume
+    if volume is not None:
+        return functools.partial(_member, volume, fmt.blob_path(digest))
+    # Manifests come along in every delta.
+    if session is None or number or digest in opened.bundle.manifests:
+        raise _elsewhere(opened, digest, number)
+    return functools.partial(_Served, opened, digest, image, session)
 
 
 def _elsewhere(opened: Opened, what: str, number: int) -> BundleError:

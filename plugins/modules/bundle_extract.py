@@ -28,6 +28,36 @@ options:
     type: list
     elements: str
     default: []
+  registry:
+    description:
+      - The registry that holds the images of the bundle that a delta builds on. What a delta leaves out of O(images) is
+        read there, and compared with its digest like everything else.
+    type: dict
+    suboptions:
+      url:
+        description: Its address, such as V(https://registry.example.com), without C(/v2/).
+        type: str
+        required: true
+      username:
+        description: User that may pull. Without one the client has no password.
+        type: str
+      password:
+        description: Password of O(registry.username).
+        type: str
+      validate_certs:
+        description: Whether the server has to prove its name with a certificate.
+        type: bool
+        default: true
+      ca_cert:
+        description: File of CA certificates in PEM form. They alone are trusted then, instead of the system's.
+        type: path
+      ca_cert_content:
+        description: The same as text.
+        type: str
+      timeout:
+        description: Seconds to wait for each answer, and for another attempt where it asks to come back later.
+        type: float
+        default: 10
   files_to:
     description: Folder to write the files to, under their paths in the bundle without C(files/).
     type: path
@@ -63,6 +93,14 @@ EXAMPLES = r"""
     bundle: [/media/transfer]
     trusted_keys: "{{ release_keys }}"
     images_to: /var/tmp/bootstrap.tar
+
+- name: Write the same out of a delta, for a node that is new
+  homeport.registry.bundle_extract:
+    bundle: [/media/transfer]
+    trusted_keys: "{{ release_keys }}"
+    images_to: /var/tmp/bootstrap.tar
+    registry:
+      url: https://registry.example.com
 
 - name: Unpack wheels and collections
   homeport.registry.bundle_extract:
@@ -124,11 +162,27 @@ from ansible_collections.homeport.registry.plugins.module_utils import _bundle_e
 from ansible_collections.homeport.registry.plugins.module_utils import _bundle_format as fmt
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_options import bundle_spec, open_from
 from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
+from ansible_collections.homeport.registry.plugins.module_utils._registry_options import (
+    ACCOUNT_TOGETHER,
+    CONNECTION_EXCLUSIVE,
+    connection_spec,
+    reading_session,
+)
 
 SPEC: dict[str, dict[str, t.Any]] = {
     **bundle_spec(),
     "images_to": {"type": "path"},
     "images": {"type": "list", "elements": "str", "default": []},
+    "registry": {
+        "type": "dict",
+        "options": {
+            **connection_spec(),
+            "username": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
+        },
+        "mutually_exclusive": CONNECTION_EXCLUSIVE,
+        "required_together": ACCOUNT_TOGETHER,
+    },
     "files_to": {"type": "path"},
     "kinds": {"type": "list", "elements": "str", "choices": list(fmt.KINDS), "default": list(fmt.KINDS)},
 }
@@ -144,7 +198,8 @@ def taken(params: t.Mapping[str, t.Any], *, check: bool) -> dict[str, t.Any]:
         bundle, changed = opened.bundle, False
         images = extract.choose(opened, params["images"])
         if params["images_to"]:
-            changed = extract.write_images(opened, images, params["images_to"], check=check)
+            session = reading_session(params["registry"]) if params["registry"] else None
+            changed = extract.write_images(opened, images, params["images_to"], check=check, session=session)
         files = []
         for file in (one for one in bundle.files if one.kind in params["kinds"]):
             relative = file.path.partition("/")[2]

@@ -125,6 +125,12 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         "Name the platforms of the nodes in registry_airgap_platforms",
     ),
 }
+# Several registries of one run, and whether nodes would be led to each.
+SEVERAL: dict[str, tuple[bool | None, str]] = {
+    "leading": (True, "Nodes would be led to registry.example.com and to by_default for the same images"),
+    "by_default": (None, "Nodes would be led to registry.example.com and to leading for the same images"),
+    "besides": (False, ""),
+}
 # What is refused before the bundle is looked at.
 EARLY: dict[str, tuple[dict[str, Any], str]] = {
     "no_bundle": (
@@ -155,15 +161,24 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         **IMAGES,
     }
     hosts = {name: {**common, **variables} for name, (variables, _words) in (CASES | EARLY).items()}
-    groups = {
+    groups: dict[str, dict[str, Any]] = {
         "early": {"hosts": {name: hosts[name] for name in EARLY}},
-        "cases": {"hosts": {name: hosts[name] for name in CASES}},
+        "cases": {"hosts": {name: {**hosts[name], "registry_airgap_mirrors": False} for name in CASES}},
+        "several": {"hosts": {}},
+        "sole": {"hosts": {"sole": {**hosts["first"]}}},
+        "nodes": {"hosts": {"node": {}}},
     }
+    for name, (leads, _words) in SEVERAL.items():
+        said = {} if leads is None else {"registry_airgap_mirrors": leads}
+        groups["several"]["hosts"][name] = {**hosts["first"], **said}
     (folder / "hosts.yml").write_text(yaml.safe_dump(groups))
     role = {"name": "homeport.registry.registry_airgap", "tasks_from": "compare.yml"}
     plain = {"gather_facts": False, "ignore_errors": True}
     plays = [
-        {**plain, "hosts": "cases", "tasks": [{"name": "Compare", "ansible.builtin.include_role": role}]},
+        *(
+            {**plain, "hosts": group, "tasks": [{"name": "Compare", "ansible.builtin.include_role": role}]}
+            for group in ("cases", "several", "sole")
+        ),
         {**plain, "hosts": "early", "roles": ["homeport.registry.registry_airgap"]},
     ]
     (folder / "play.yml").write_text(yaml.safe_dump(plays))
@@ -186,6 +201,12 @@ def test_a_bundle_is_taken_or_refused_in_words(results: dict[str, str], name: st
         assert words in results.get(name, "it was taken")
     else:
         assert name not in results
+
+
+def test_nodes_are_led_to_one_registry_of_a_run(results: dict[str, str]) -> None:
+    assert {"besides", "sole"} & set(results) == set()
+    for name, (_leads, words) in SEVERAL.items():
+        assert words in results.get(name, "")
 
 
 @pytest.mark.parametrize("name", EARLY)

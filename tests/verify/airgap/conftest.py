@@ -20,14 +20,22 @@ from tests.verify.fixtures import ROOT
 from tests.verify.playbooks import Playbooks
 
 NODES = ("homeport-control-plane", "homeport-worker")
+FIRST, SECOND = "registry.molecule.test", "second.molecule.test"
+# For what the second registry would not show anything new about.
+WITHOUT_SECOND = f"--limit=all:!{SECOND}"
 FOLDER = Path(os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY", "."))
+
+
+def report_of(host: str) -> dict[str, t.Any]:
+    """Return the last report of a registry."""
+    found: dict[str, t.Any] = json.loads((FOLDER / f"{host}.json").read_text())
+    return found
 
 
 @pytest.fixture(scope="session")
 def report() -> dict[str, t.Any]:
     """Return the report of the installation."""
-    found: dict[str, t.Any] = json.loads((FOLDER / "registry.molecule.test.json").read_text())
-    return found
+    return report_of(FIRST)
 
 
 @pytest.fixture(params=NODES)
@@ -51,7 +59,8 @@ class Sealed(Playbooks):
         expression = "items[].status.addresses[] | [?type=='InternalIP'].address | [0]"
         self.address = f"{cluster.find(expression, 'nodes')}:30743"
         server = cluster.kubectl("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
-        self.allow = [server.partition("://")[2], f"registry.molecule.test:30743={self.address.partition(':')[0]}"]
+        places = ("registry.molecule.test:30743", "second.molecule.test:30744")
+        self.allow = [server.partition("://")[2], *(f"{place}={self.address.partition(':')[0]}" for place in places)]
 
     def attempt(
         self, name: str, *options: str, callback: str = "ansible.posix.json", **variables: t.Any

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 
-from tests.verify.airgap.conftest import FOLDER, NODES
+from tests.verify.airgap.conftest import FOLDER, NODES, SECOND, report_of
 from tests.verify.cluster import eventually
 
 NAMESPACE, APP = "molecule-airgap", "docker.io/library/app:1"
@@ -28,6 +28,15 @@ def test_the_registry_serves_every_image_with_its_digest(report):
     }
     assert report["bundle"]["signed_by"].startswith("SHA256:")
     assert "Bundle molecule 1" in (FOLDER / "registry.molecule.test.txt").read_text()
+
+
+def test_another_registry_of_the_same_run_has_everything_too(cluster, report):
+    second = report_of(SECOND)
+    assert (second["registry"], second["bundle"]["sha256"]) == (f"{SECOND}:30744", report["bundle"]["sha256"])
+    assert [one["served"] for one in second["images"]] == [one["served"] for one in report["images"]]
+    assert second["nodes"] == {}
+    noted = cluster.find('data."installed"', "configmap", "depot-bundle", "-n", f"{NAMESPACE}-second")
+    assert json.loads(noted)["sha256"] == report["bundle"]["sha256"]
 
 
 def test_every_node_has_pulled_the_whole_index_by_its_unmodified_name(report):

@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 
-from tests.verify.airgap.conftest import FOLDER, NODES
+from tests.verify.airgap.conftest import FIRST, FOLDER, NODES, SECOND, WITHOUT_SECOND, report_of
 from tests.verify.playbooks import Run
 
 NAMESPACE = "molecule-airgap"
@@ -27,6 +27,15 @@ def digests(folder: str) -> dict[str, str]:
     return {one["name"]: one["digest"] for one in lock["images"]}
 
 
+PINNED = {f"docker.io/library/{name}" for name in ("registry:3", "nginx:1", "python:3")}
+
+
+def pins(node: t.Any) -> set[str]:
+    """Return the names of the images that the kubelet leaves alone on a node."""
+    images = json.loads(node.check_output("crictl images --output json"))["images"]
+    return {name for one in images if one["pinned"] for name in one["repoTags"]}
+
+
 def state_of(cluster: t.Any, nodes: t.Iterable[t.Any]) -> tuple[t.Any, ...]:
     """Return what an update changes: objects of the registry, images that are kept and mirrors of the nodes."""
     objects = cluster.find(
@@ -41,15 +50,28 @@ def state_of(cluster: t.Any, nodes: t.Iterable[t.Any]) -> tuple[t.Any, ...]:
 def refused(airgap, cluster, nodes) -> str:
     """Return what a delta is answered whose parent was left out."""
     before = state_of(cluster, nodes)
-    done = airgap.attempt("airgap_update", callback="ansible.builtin.default", **bundle("skipped"))
+    done = airgap.attempt("airgap_update", WITHOUT_SECOND, callback="ansible.builtin.default", **bundle("skipped"))
     assert done.returncode != 0
     assert state_of(cluster, nodes) == before
     return " ".join((done.stdout + done.stderr).split())
 
 
 @pytest.fixture(scope="module")
-def updated(airgap, refused) -> Run:
-    """Return the run that brought the next bundle."""
+def new_node(refused, nodes) -> str:
+    """Return a node that has nothing of ours any more, as if it had just joined."""
+    wiped = nodes[1]
+    wiped.check_output(f"crictl rmi {' '.join(PINNED)}")
+    wiped.check_output("rm -r /etc/containerd/certs.d/docker.io /etc/containerd/certs.d/registry.molecule.test:30743")
+    wiped.check_output("rm -r /var/lib/homeport")
+    # The file itself belongs to the container.
+    wiped.check_output("grep -v homeport.registry /etc/hosts >/tmp/hosts; cat /tmp/hosts >/etc/hosts; rm /tmp/hosts")
+    assert PINNED & pins(wiped) == set()
+    return NODES[1]
+
+
+@pytest.fixture(scope="module")
+def updated(airgap, refused, new_node) -> Run:
+    """Return the run that brought the next bundle, which is a delta, and everything to the node that is new."""
     run: Run = airgap.run("airgap_update", **bundle("update"))
     return run
 
@@ -57,8 +79,7 @@ def updated(airgap, refused) -> Run:
 @pytest.fixture(scope="module")
 def news(updated) -> dict[str, t.Any]:
     """Return the report of that run."""
-    found: dict[str, t.Any] = json.loads((FOLDER / "registry.molecule.test.json").read_text())
-    return found
+    return report_of(FIRST)
 
 
 def test_a_delta_is_refused_where_its_parent_is_not(refused):
@@ -73,13 +94,17 @@ def test_the_report_tells_before_and_after(news):
         kind: [f"docker.io/library/{name}" for name in names] for kind, names in OTHER.items()
     }
     assert {one["name"]: one["served"] for one in news["images"]} == digests("update")
-    text = (FOLDER / "registry.molecule.test.txt").read_text()
+    assert {one["name"]: one["served"] for one in report_of(SECOND)["images"]} == digests("update")
+    text = (FOLDER / f"{FIRST}.txt").read_text()
     assert "before: molecule 1, document" in text
     assert "removed docker.io/library/leaver:1" in text
 
 
 def test_what_runs_next_is_told(updated, news):
-    (told,) = updated.report["global_custom_stats"]["homeport_airgap_update"].values()
+    stats = updated.report["global_custom_stats"]["homeport_airgap_update"]
+    assert set(stats) == {FIRST, SECOND}
+    assert (stats[SECOND]["before"], stats[SECOND]["after"]) == (stats[FIRST]["before"], stats[FIRST]["after"])
+    told = stats[FIRST]
     assert told["after"] == {key: news["bundle"][key] for key in ("name", "version", "sha256")}
     assert (told["before"], told["changed"], told["nodes"]) == (news["before"], True, sorted(NODES))
 
@@ -90,6 +115,14 @@ def test_every_node_has_pulled_something_new(news):
     assert all(digests("update")[news["canary"]] in image for image in news["nodes"].values())
 
 
+def test_a_node_that_is_new_got_everything(news, nodes):
+    """A delta does not bring again what nodes start from; the registry has it."""
+    assert pins(nodes[1]) >= PINNED
+    for folder in ("docker.io", "registry.molecule.test:30743"):
+        assert nodes[1].file(f"/etc/containerd/certs.d/{folder}").exists
+    assert news["canary"].rpartition(":")[0] in news["nodes"][NODES[1]]
+
+
 def test_nodes_hold_what_is_new_and_nothing_old(news, node):
     old, new = digests("bundles"), digests("update")
     images = {line.split()[0]: line for line in node.check_output("ctr -n k8s.io images ls").splitlines()}
@@ -98,8 +131,8 @@ def test_nodes_hold_what_is_new_and_nothing_old(news, node):
     assert "io.cri-containerd.pinned=pinned" in images[f"docker.io/library/python@{new[name]}"]
     assert new[name] in images[name]
     assert f"docker.io/library/python@{old[name]}" not in images
-    assert set(news["released"]) == set(NODES)
-    assert all(names == [f"docker.io/library/python@{old[name]}"] for names in news["released"].values())
+    # The node that is new had nothing to let go of.
+    assert news["released"] == {NODES[0]: [f"docker.io/library/python@{old[name]}"], NODES[1]: []}
 
 
 def test_the_cluster_runs_what_is_new(cluster, news):
@@ -109,6 +142,6 @@ def test_the_cluster_runs_what_is_new(cluster, news):
 
 def test_a_second_run_changes_nothing(airgap, cluster, nodes, updated):
     before = state_of(cluster, nodes)
-    again = airgap.run("airgap_update", **bundle("update"))
+    again = airgap.run("airgap_update", WITHOUT_SECOND, **bundle("update"))
     assert again.changed == []
     assert state_of(cluster, nodes) == before
