@@ -87,7 +87,9 @@ attributes:
     details:
       - Returns the plan. Nothing is downloaded or written.
   diff_mode:
-    support: none
+    support: full
+    details:
+      - Shows the volumes that are written or removed, with their bytes before and after.
   idempotent:
     support: full
     details:
@@ -205,6 +207,7 @@ removed:
   sample: []
 """
 
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -241,6 +244,14 @@ def build_it(module: AnsibleModule) -> dict[str, t.Any]:
     build = plan(module)
     todo = [volume.number for volume in build.todo]
     absent = absent_of(build, params["threads"])
+    diff = {
+        "before": {
+            path: os.path.getsize(path)
+            for path in [*(volume.path for volume in build.todo), *build.stale]
+            if os.path.isfile(path)
+        },
+        "after": {volume.path: volume.size for volume in build.todo},
+    }
     contents, came = len(absent), sum(build.bundle.blobs[digest].size for digest in absent)
     if todo:
         build.check_space(absent)
@@ -273,6 +284,7 @@ def build_it(module: AnsibleModule) -> dict[str, t.Any]:
         "left_out_bytes": sum(blob.size for blob in bundle.blobs.values() if not blob.volume),
         "download": {"contents": contents, "bytes": came},
         "removed": build.stale,
+        **({"diff": diff} if module._diff else {}),
     }
 
 

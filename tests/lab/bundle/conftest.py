@@ -121,10 +121,11 @@ def dest(tmp_path) -> Path:
 def build(run_module, workplace, sources, tmp_path, key, dest):
     """Return a function that builds what is locked."""
 
-    def build(check=False, **options):
+    def build(check=False, diff=False, **options):
         return run_module(
             bundle_build,
             check=check,
+            diff=diff,
             **(
                 {
                     "lock": str(workplace / "bundle.lock.json"),

@@ -65,11 +65,12 @@ def whole(key, dest) -> fmt.Bundle:
 
 
 def test_a_bundle_is_built_once(locked, build, dest, key, tmp_path):
-    plan = build(check=True)
+    plan = build(check=True, diff=True)
     assert plan["changed"]
     assert not list(dest.iterdir())
-    result = build()
+    result = build(diff=True)
     file = dest / "bundle-shop-1.tar"
+    assert plan["diff"] == result["diff"] == {"before": {}, "after": {str(file): file.stat().st_size}}
     assert list(contents(dest)) == [file.name]
     assert result["changed"]
     assert result["volumes"] == [
@@ -94,8 +95,9 @@ def test_a_bundle_is_built_once(locked, build, dest, key, tmp_path):
         assert (found.sha256, found.signer) == (result["sha256"], result["signed_by"])
     before = file.stat().st_mtime_ns
     for check in (True, False):
-        again = build(check=check)
+        again = build(check=check, diff=True)
         assert not again["changed"]
+        assert again["diff"] == {"before": {}, "after": {}}
         assert again["volumes"] == [result["volumes"][0] | {"changed": False}]
         assert again["download"] == {"contents": 0, "bytes": 0}
     assert file.stat().st_mtime_ns == before

@@ -11,7 +11,11 @@ from ansible_collections.homeport.registry.plugins.module_utils._bundle_cache im
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_errors import ContentError
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_pull import pull_blob
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_sources import Source
-from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import NotFoundError, TruncatedError
+from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
+    NotFoundError,
+    ThrottledError,
+    TruncatedError,
+)
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import digest_of
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 from tests.unit.registry_client.conftest import Reply
@@ -79,6 +83,22 @@ def test_the_right_content_arrives(server, source, cache, there, replies, asked,
     if asked is not None:
         assert ranges(server) == asked
         assert got == came
+
+
+def test_a_source_that_limits_its_rate_is_asked_again_when_it_says(server, source, cache, pauses):
+    later = Reply(429, b"", {"Retry-After": "3"})
+    server.replies(later, cut(Reply(200, BODY), 1000), later, part(1000))
+    assert pull_blob(source, "a", DIGEST, SIZE, cache) == SIZE
+    assert ranges(server) == ["", "", "bytes=1000-", "bytes=1000-"]
+    assert pauses.count(3) == 2
+
+
+def test_a_source_that_limits_its_rate_for_too_long_is_given_up_and_what_came_is_kept(server, source, cache):
+    server.replies(cut(Reply(200, BODY), 1000), Reply(429, b"", {"Retry-After": "3600"}))
+    with pytest.raises(ThrottledError, match="3600"):
+        pull_blob(source, "a", DIGEST, SIZE, cache)
+    server.replies(part(1000))
+    assert pull_blob(source, "a", DIGEST, SIZE, cache) == SIZE - 1000
 
 
 def test_what_is_there_already_is_not_asked_for(server, source, cache):
