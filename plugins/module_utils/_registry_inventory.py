@@ -44,7 +44,6 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_errors
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import check_repository
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import Headers
-from ansible_collections.homeport.registry.plugins.module_utils._registry_workers import in_parallel
 
 __all__ = [
     "DocumentError",
@@ -177,7 +176,14 @@ class _Reader:
                 found = [Problem.of("repository-unreadable", name, exc)]
             self._note(name, *found)
 
-        in_parallel(look, names, self._threads)
+        def use(name: str, status: int, headers: Headers, body: bytes) -> list[str] | None:
+            listed = listing.tags_in(status, headers, body)
+            if listed is None:
+                return None
+            lists[name] = listed
+            return []
+
+        ask_ahead(self._session, names, self._threads, question=listing.tags_question, use=use, otherwise=look)
         if listing.may_leave_out(self._session, lists):
             more, found = listing.left_out(self._session, lists, self._threads)
             for name, tags in more.items():

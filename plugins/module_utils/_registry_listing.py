@@ -24,6 +24,7 @@ import typing as t
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
+from ansible_collections.homeport.registry.plugins.module_utils._registry_ahead import Question
 from ansible_collections.homeport.registry.plugins.module_utils._registry_client import list_in_pages, pull
 from ansible_collections.homeport.registry.plugins.module_utils._registry_content import Problem
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import HttpError, NotFoundError
@@ -32,6 +33,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_names 
     is_repository,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
+from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import Headers
 from ansible_collections.homeport.registry.plugins.module_utils._registry_workers import in_parallel
 
 # The largest page that Distribution allows unless it is told otherwise.
@@ -120,6 +122,22 @@ def tags(session: Session, repository: str) -> tuple[list[str], list[Problem]]:
     if len(pages) == 1:
         return pages[0], []
     return _settle(session, source, pages, where=repository)
+
+
+def tags_question(repository: str) -> Question:
+    """Return what asks for the tags of a repository, for `ask_ahead`."""
+    return Question(f"/v2/{check_repository(repository)}/tags/list", pull(repository), {})
+
+
+def tags_in(status: int, headers: Headers, body: bytes) -> list[str] | None:
+    """Return the tags, in the server's order, of an answer that holds all; nothing where `tags` has to look closer."""
+    if status != 200 or headers.get("Link") is not None:
+        return None
+    try:
+        listed = json.loads(body)["tags"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return [str(tag) for tag in listed] if isinstance(listed, list) else None
 
 
 def _settle(

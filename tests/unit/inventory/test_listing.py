@@ -14,6 +14,7 @@ from ansible_collections.homeport.registry.plugins.module_utils import _registry
 from ansible_collections.homeport.registry.plugins.module_utils._registry_client import list_repositories, list_tags
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import take_inventory
 from ansible_collections.homeport.registry.plugins.module_utils._registry_stock import verify
+from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import Headers
 from tests.unit.registry_client.conftest import Reply
 
 from .conftest import ObjectStore
@@ -171,3 +172,22 @@ def test_verifying_reads_every_manifest_once(script, session):
         "GET /v2/a/manifests/v2",
         "GET /v2/b/manifests/v1",
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "found"),
+    [
+        (200, "", b'{"name": "a", "tags": ["b", "a"]}', ["b", "a"]),
+        (200, "", b'{"tags": []}', []),
+        # A closer look is taken at all of these.
+        (200, "", b'{"tags": null}', None),
+        (200, "", b'{"name": "a"}', None),
+        (200, "", b'["a"]', None),
+        (200, "", b"<html>", None),
+        (200, '\r\nLink: </v2/a/tags/list?n=2&last=b>; rel="next"', b'{"tags": ["a", "b"]}', None),
+        (404, "", b'{"tags": ["a"]}', None),
+        (307, "\r\nLocation: /elsewhere", b"", None),
+    ],
+)
+def test_which_lists_are_taken_as_they_come(status, headers, body, found):
+    assert listing.tags_in(status, Headers(headers), body) == found
