@@ -11,9 +11,17 @@ import pytest
 import testinfra
 
 from tests.verify.cluster import Cluster
+from tests.verify.playbooks import Playbooks
+from tests.verify.routed import playbooks_of
 from tests.verify.storm.conftest import address, collect, make_storm
 
 __all__ = ["address", "api_server", "collect", "engine", "make_storm"]
+
+
+@pytest.fixture(scope="session")
+def playbooks() -> Playbooks:
+    """Return a runner of the collection's playbooks."""
+    return playbooks_of("faults")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.verify.cluster import eventually
+from tests.verify.playbooks import Playbooks
 from tests.verify.registry import Registry
 from tests.verify.storm.collecting import Job, writable
 from tests.verify.storm.conftest import MakeStorm
@@ -90,3 +91,51 @@ def test_the_node_is_stopped_and_comes_back(
     code, lost = pushing.verify()
     print(json.dumps({"outcome": report["outcome"], **pushing.report, **lost}, indent=1))
     assert (code, lost["broken"], pushing.report["given_up"]) == (0, 0, 0), (pushing.report, lost)
+
+
+def test_the_node_is_away_for_longer_than_its_pods_wait(
+    registry: Registry,
+    playbooks: Playbooks,
+    collect: Callable[[], Job],
+    make_storm: MakeStorm,
+    engine: Callable[..., None],
+) -> None:
+    """The cluster gives all pods up and has no other place for them; when the node is back, they are, by themselves."""
+    node = str(registry.find("spec.nodeName", "pod", registry.pod("writer")))
+    if "control-plane" in node:
+        pytest.skip("the registry runs on the node of the API server")
+    leaving = [
+        {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 15}
+        for key in ("unreachable", "not-ready")
+    ]
+    playbooks.run("site", registry_server_tolerations=leaving, registry_gc_lease_seconds=30)
+    pushing = make_storm("node-lost", "--patience", "900")
+    with pushing:
+        pushing.wait_for_more("acknowledged", 30)
+        pushing.wait_for_more("deleting", 2)
+        job = collect()
+        for seen in job.steps():
+            if seen in ("fence", "collect", "release"):
+                break
+        engine("pause", node)
+        try:
+            eventually(lambda: _given_up(registry), "the cluster gives the pods up", seconds=150, every=2)
+            time.sleep(15)
+            fence = registry.find("spec.replicas", "deployment", registry.writer)
+        finally:
+            engine("unpause", node)
+        eventually(lambda: _back(registry, job), "pushes work again", seconds=2 * BACK, every=2)
+        report = job.finish()
+        pushing.wait_for_more("acknowledged", 3, seconds=300)
+    playbooks.run("site")
+    code, lost = pushing.verify()
+    earlier = [one for one in report["history"] if one["run"] == job.name]
+    told = {"step": seen, "writers": fence, "earlier": earlier, "recovered": report["recovered"]}
+    print(json.dumps({**told, "outcome": report["outcome"], **pushing.report, **lost}, indent=1))
+    assert report["outcome"] in ("succeeded", "nothing_to_do"), report
+    assert (code, lost["broken"], pushing.report["given_up"]) == (0, 0, 0), (pushing.report, lost)
+
+
+def _given_up(registry: Registry) -> bool:
+    pods = registry.find("items[?status.phase=='Running']", "pods", "-l", f"app.kubernetes.io/instance={registry.name}")
+    return bool(pods) and all(pod["metadata"].get("deletionTimestamp") for pod in pods)

@@ -77,10 +77,11 @@ class Job:
 
     def steps(self, seconds: float = SOON) -> Generator[str, None, None]:
         """Yield each step as soon as the report says so, until the end or until so many seconds are over."""
+        # By a selector, since the first report of all is not there yet.
         words = (
             "get",
-            "configmap",
-            f"{self.registry.name}-gc-report",
+            "configmaps",
+            f"--field-selector=metadata.name={self.registry.name}-gc-report",
             "--watch",
             "--output-watch-events",
             "-o",
