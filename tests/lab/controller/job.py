@@ -88,6 +88,9 @@ class Controller:
         self.scratch = scratch
         self.hosts = hosts
         self.credentials = credentials
+        # Variables of the inventory itself, and its other groups.
+        self.variables: Document = {}
+        self.groups: Document = {}
         self.count = 0
 
     def launch(
@@ -99,7 +102,7 @@ class Controller:
         for name in ("env", "inventory", "project"):
             (folder / name).mkdir(parents=True)
         shutil.copytree(ROOT / "playbooks", folder / "project" / "playbooks")
-        inventory = {"registries": {"hosts": self.hosts}}
+        inventory = {"all": {"vars": self.variables}, "registries": {"hosts": self.hosts}, **self.groups}
         (folder / "inventory" / "hosts.yml").write_text(yaml.safe_dump(inventory), encoding="utf-8")
         spec = objects("controller_templates")[template]
         questions = spec["survey_spec"]["spec"]

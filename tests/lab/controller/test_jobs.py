@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import secrets
 import subprocess
 import typing as t
@@ -23,6 +24,8 @@ from tests.lab.controller.job import Controller, Credential, Job
 from tests.lab.inventory.images import Pusher
 from tools.paths import ROOT
 
+# Jobs have no environment of ours.
+DOCKER = f"--host={os.environ['DOCKER_HOST']}" if "DOCKER_HOST" in os.environ else ""
 WRITER, READER = "writer-{{ nowhere }}-word", "reader-of-the-registry-word"
 
 
@@ -64,6 +67,14 @@ class Depot:
                 if not key.endswith(".crt"):
                     self.hidden |= {value, *base64.b64decode(value).decode().split()}
         self.hidden = {word for word in self.hidden if len(word) > 11 and not word.startswith("-----")}
+
+    def machines(self) -> dict[str, t.Any]:
+        """Return the nodes as an inventory group, which says nothing of what they are to trust."""
+        # In the lab they are containers in which everything is root.
+        how = {"ansible_connection": "community.docker.docker", "ansible_become": False}
+        how |= {"ansible_python_interpreter": "/usr/bin/python3", "ansible_docker_extra_args": DOCKER}
+        hosts = [node["metadata"]["name"] for node in self.get("nodes")["items"]]
+        return {"hosts": {key: {} for key in hosts}, "vars": how}
 
     def session(self, ca: str) -> Session:
         """Return a session of the account that pushes."""
@@ -146,11 +157,22 @@ def test_the_life_of_a_registry(depot: Depot) -> None:
     assert proven["checked"]["tags"] == 1
     assert proven["certificate_days_left"] > 300
     assert not verify.changed
-    kept_no_secret(depot, site, again, plan, collect, verify)
+
+    # Nodes join, and what the cluster says of the authority is what they trust.
+    depot.controller.groups["nodes"] = depot.machines()
+    nodes = launch("homeport_nodes", verify.artifacts)
+    assert nodes.status == "successful", nodes.output
+    trust = nodes.artifacts["homeport_nodes"]
+    assert set(trust) == set(depot.controller.groups["nodes"]["hosts"])
+    for found in trust.values():
+        assert (found["ok"], found["changed"], found["restarted"]) == (True, True, False)
+        assert found["registries"] == {depot.host: "answered"}
+    kept_no_secret(depot, site, again, plan, collect, verify, nodes)
 
     everything = {"registry_storage_delete_data": "true", "registry_namespace_delete": "true"}
     remove = launch("homeport_remove", survey={**everything, "registry_ingress_delete_ca": "true"})
     removed = ours(remove, "homeport_remove")
     assert removed["changed"]
     assert not removed["data_kept"]
+    assert all(found["ok"] and found["changed"] for found in remove.artifacts["homeport_nodes"].values())
     assert not [word[:4] for word in depot.hidden if word in remove.text()]

@@ -72,7 +72,11 @@ def test_an_ordinary_pod_starts_on_every_node(cluster, client, writer, reader):
 
 
 def test_a_second_run_changes_nothing(playbooks: Playbooks):
-    assert playbooks.run("nodes").changed == []
+    again = playbooks.run("nodes")
+    assert again.changed == []
+    told = again.report["global_custom_stats"]["homeport_nodes"]
+    assert set(told) == set(NODES)
+    assert all(found["ok"] and not found["changed"] for found in told.values())
 
 
 def test_drift_is_shown_and_repaired(playbooks: Playbooks, cluster: Cluster):
@@ -92,9 +96,12 @@ def test_a_node_that_cannot_be_proven_stops_the_rollout(playbooks: Playbooks, cl
     first.check_output("mkdir /etc/containerd/certs.d/_backup")
     second.check_output("truncate -s 0 %s/ca.crt", FOLDER)
     try:
-        done = playbooks.attempt("nodes", callback="default")
+        done = playbooks.attempt("nodes")
         assert done.returncode != 0
-        assert "Spegel" in done.stdout + done.stderr
+        told = json.loads(done.stdout)["global_custom_stats"]["homeport_nodes"]
+        assert list(told) == [NODES[0]]
+        assert not told[NODES[0]]["ok"]
+        assert "Spegel" in told[NODES[0]]["reason"]
         assert second.file(f"{FOLDER}/ca.crt").size == 0
     finally:
         first.check_output("rmdir /etc/containerd/certs.d/_backup")
