@@ -28,28 +28,31 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_names 
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 
 # A collection would take the layers of such an image, or the collector stops in the middle.
-_FATAL = frozenset(("manifest-missing", "manifest-empty", "revision-link-empty", "repository-name"))
-_FATAL_FROM_3 = frozenset(("layer-link-empty",))
+_FATAL = frozenset(
+    ("manifest-missing", "manifest-empty", "revision-link-empty", "revision-link-damaged", "repository-name")
+)
+_FATAL_FROM_3 = frozenset(("layer-link-empty", "layer-link-damaged"))
+_BROKEN_TAGS = frozenset(("tag-link-empty", "tag-link-damaged"))
 
 
 def fatal_in_store(problem: Problem, major: int, untagged: str) -> bool:
     """Tell whether damage of the store's files forbids to collect with this version and option."""
-    if problem.kind == "tag-link-empty":
+    if problem.kind in _BROKEN_TAGS:
         return untagged == "delete"
     return problem.kind in _FATAL or (major >= 3 and problem.kind in _FATAL_FROM_3)
 
 
-def fatal_in_inventory(problem: Problem, empty_tags: t.Container[str], untagged: str) -> bool:
+def fatal_in_inventory(problem: Problem, broken_tags: t.Container[str], untagged: str) -> bool:
     """Tell whether what the registry cannot serve forbids to collect.
 
-    empty_tags: tags whose link is known to be empty, which take nothing with them.
+    broken_tags: tags whose link is known to be broken, which take nothing with them.
     """
     if problem.kind == "listing-untrusted":
         return untagged == "delete"
     if problem.kind == "manifest-missing" and "@" in problem.where:
         # A child that somebody deleted by digest; --delete-untagged would take intact copies elsewhere with it.
         return untagged == "delete"
-    return problem.where not in empty_tags and problem.kind != "repository-missing"
+    return problem.where not in broken_tags and problem.kind != "repository-missing"
 
 
 @dataclasses.dataclass
@@ -120,10 +123,10 @@ class Looker:
             inventory: what the registry served.
             beside: others change the store meanwhile; what has come since the look at the files is not missing.
         """
-        empty_tags = {one.where for one in (store.problems if store else []) if one.kind == "tag-link-empty"}
+        broken_tags = {one.where for one in (store.problems if store else []) if one.kind in _BROKEN_TAGS}
         self.note(inventory.problems)
         untagged = self._options.untagged
-        self._refuse([one for one in inventory.problems if fatal_in_inventory(one, empty_tags, untagged)])
+        self._refuse([one for one in inventory.problems if fatal_in_inventory(one, broken_tags, untagged)])
         lost = _missing(inventory, store) if store else []
         if lost and beside and (now := self.scan()):
             lost = [(name, digest) for name, digest in lost if digest not in now.sizes]
@@ -157,6 +160,11 @@ class Looker:
             where = self._options.root or next(iter(self._options.storage))
             _gc_store.check_identity(None, None, self.blobs_before, True, where)
             raise self._nothing(where)
+        if diagnosis.kind == "link-damaged" and self._options.root:
+            # Which one it does not say.
+            problems = _gc_store.read_links(self._options.root)
+            self.note(problems)
+            self._refuse(problems)
         dry = "--dry-run" in flags
         kind = RefusedError if dry and diagnosis.kind not in ("unknown", "killed") else GcError
         raise kind(

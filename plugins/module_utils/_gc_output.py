@@ -96,7 +96,7 @@ _KNOWN = (
     ),
     (
         r"invalid checksum digest format|invalid digest|digest.*(?:empty|invalid)",
-        Diagnosis("link-empty", "a link file of the store is empty or damaged, as after a crash", _REPAIR),
+        Diagnosis("link-damaged", "a link file of the store is empty or damaged, as after a crash", _REPAIR),
     ),
     (
         r"unexpected end of JSON input|EOF|no contents|unrecognized manifest",

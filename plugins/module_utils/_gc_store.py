@@ -24,6 +24,8 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_invent
 
 MARKER = ".homeport-store"
 _NAME = re.compile(r"^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$")
+# What a link file holds is a digest and nothing else.
+_LINK_SIZES = frozenset((len("sha256:") + 64, len("sha512:") + 128))
 _PUSH_AGAIN = "Push the image again, or delete its tags, and collect again."
 
 
@@ -129,26 +131,13 @@ def _look_at(repository: str, path: str, found: Scan, digest: hashlib._Hash) -> 
     revisions = found.revisions.setdefault(repository, set())
     for name, size, link in _links(os.path.join(path, "_manifests", "revisions"), digest):
         revisions.add(name)
-        if not size:
-            text = f"the revision link {link} is empty, as after a crash; the collector stops at it"
-            found.problems.append(
-                Problem(
-                    "revision-link-empty",
-                    f"{repository}@{name}",
-                    text,
-                    f"Remove {os.path.dirname(link)}. {_PUSH_AGAIN}",
-                )
-            )
+        if size not in _LINK_SIZES:
+            found.problems.append(_broken("revision", f"{repository}@{name}", link, size))
     layers = found.layers.setdefault(repository, set())
     for name, size, link in _links(os.path.join(path, "_layers"), digest):
         layers.add(name)
-        if not size:
-            text = f"the layer link {link} is empty, as after a crash; Distribution 3 stops at it"
-            found.problems.append(
-                Problem(
-                    "layer-link-empty", f"{repository}@{name}", text, f"Remove {os.path.dirname(link)}. {_PUSH_AGAIN}"
-                )
-            )
+        if size not in _LINK_SIZES:
+            found.problems.append(_broken("layer", f"{repository}@{name}", link, size))
     for tag in _entries(os.path.join(path, "_manifests", "tags")):
         for entry in _entries(os.path.join(tag.path, "current")):
             if entry.name != "link":
@@ -156,13 +145,34 @@ def _look_at(repository: str, path: str, found: Scan, digest: hashlib._Hash) -> 
             found.tags.add(f"{repository}:{tag.name}")
             status = entry.stat()
             digest.update(f"{entry.path} {status.st_size} {status.st_mtime_ns}\n".encode())
-            if not status.st_size:
-                text = f"the tag link {entry.path} is empty, as after a crash; the tag is listed and cannot be pulled"
-                found.problems.append(
-                    Problem(
-                        "tag-link-empty", f"{repository}:{tag.name}", text, f"Remove {tag.path}, or push the tag again."
-                    )
-                )
+            if status.st_size not in _LINK_SIZES:
+                found.problems.append(_broken("tag", f"{repository}:{tag.name}", entry.path, status.st_size))
+
+
+def _broken(kind: str, where: str, link: str, size: int) -> Problem:
+    """Return what is wrong with a link file. kind: revision, layer, or tag."""
+    harm = {
+        "revision": "the collector stops at it",
+        "layer": "Distribution 3 stops at it",
+        "tag": "the tag is listed and cannot be pulled",
+    }[kind]
+    state, what = ("damaged", "is no digest") if size else ("empty", "is empty")
+    # Of a tag the folder above holds its history too.
+    folder = os.path.dirname(link) if kind != "tag" else os.path.dirname(os.path.dirname(link))
+    remedy = f"Remove {folder}. {_PUSH_AGAIN}" if kind != "tag" else f"Remove {folder}, or push the tag again."
+    return Problem(f"{kind}-link-{state}", where, f"the {kind} link {link} {what}, as after a crash; {harm}", remedy)
+
+
+def read_links(root: str) -> list[Problem]:
+    """Return the revision and layer links that have the size of a digest and are none, which takes reading each."""
+    found, unused = [], hashlib.sha256()
+    for repository, path in _repositories(os.path.join(root, "docker", "registry", "v2", "repositories"), ""):
+        for kind, folder in (("revision", os.path.join("_manifests", "revisions")), ("layer", "_layers")):
+            for name, size, link in _links(os.path.join(path, folder), unused):
+                with open(link, "rb") as file:
+                    if size in _LINK_SIZES and file.read() != name.encode():
+                        found.append(_broken(kind, f"{repository}@{name}", link, size))
+    return found
 
 
 def _compare(found: Scan) -> None:

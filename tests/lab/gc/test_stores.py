@@ -137,16 +137,51 @@ def test_an_untagged_manifest_without_content_is_found_too(push: Pusher, look: M
     assert image.digest in str(refusal(look()))
 
 
-def test_an_empty_tag_link_takes_nothing_with_it(push: Pusher, look: Make, store: Store) -> None:
+@pytest.mark.parametrize(("content", "kind"), [(b"", "tag-link-empty"), (b"sha256:", "tag-link-damaged")])
+def test_a_broken_tag_link_takes_nothing_with_it(
+    push: Pusher, look: Make, store: Store, content: bytes, kind: str
+) -> None:
     """It is reported, and the rest is collected; with deleting of untagged manifests it is refused."""
     push.image("team/app", "1", b"layer")
     push.image("team/app", "2", b"layer")
-    store.tag_link("team/app", "2").write_bytes(b"")
+    store.tag_link("team/app", "2").write_bytes(content)
     looker = look()
     first_look(looker)
-    kinds = {problem["kind"] for problem in looker._report.document["problems"]}
-    assert "tag-link-empty" in kinds
-    assert "tag-link-empty" not in kinds or refusal(look(untagged="delete"))
+    assert kind in {problem["kind"] for problem in looker._report.document["problems"]}
+    assert refusal(look(untagged="delete"))
+
+
+@pytest.mark.parametrize("kind", ["revision", "layer"])
+@pytest.mark.parametrize("content", [b"sha256:0123", bytes(71)], ids=["cut", "zeros"])
+def test_a_damaged_link_is_named(push: Pusher, look: Make, store: Store, major: int, kind: str, content: bytes) -> None:
+    """Of an image without a tag, which no request leads to. The collector says only that there is one."""
+    image = push.image("team/app", None, b"layer")
+    push.image("team/other", "1", b"other")
+    layer = client.get_manifest(push.session, "team/app", image.digest).document()["layers"][0]["digest"]
+    links = {"revision": ("revision_link", image.digest), "layer": ("layer_link", layer)}
+    link = getattr(store, links[kind][0])("team/app", links[kind][1])
+    link.write_bytes(content)
+    looker = look()
+    if kind == "layer" and major < 3:
+        first_look(looker)
+        return
+    error = refusal(looker)
+    assert str(link) in str(error)
+    assert str(link.parent) in error.remedy
+    assert [problem["kind"] for problem in looker._report.document["problems"]] == [f"{kind}-link-damaged"]
+    assert store.blob(layer).exists()
+
+
+def test_an_unfinished_push_is_nothing_to_collect(push: Pusher, look: Make, store: Store) -> None:
+    """A store of uploads only: the collector ends with an error there."""
+    begin = "/v2/team/app/blobs/uploads/"
+    push.session.request("begin an upload", "POST", begin, scope="repository:team/app:pull,push", expect=(202,))
+    assert list((store.repository("team/app") / "_uploads").iterdir())
+    looker = look()
+    with pytest.raises(NothingToDoError):
+        first_look(looker)
+    with pytest.raises(NothingToDoError):
+        looker.run_collector("--dry-run")
 
 
 def test_a_layer_that_was_lost_before_is_reported(push: Pusher, look: Make, store: Store) -> None:

@@ -69,7 +69,7 @@ def test_nothing_is_read_into_other_lines(line):
         (1, "failed to garbage collect: Path not found: /docker/registry/v2/repositories", "empty"),
         (1, "failed to mark: filesystem: Path not found: /docker/registry/v2/repositories", "empty"),
         (1, "error enumerating blobs: filesystem: Path not found: /docker/registry/v2/blobs", "empty"),
-        (1, "failed to mark: invalid checksum digest format", "link-empty"),
+        (1, "failed to mark: invalid checksum digest format", "link-damaged"),
         (1, "failed to retrieve manifest for digest sha256:0: unexpected end of JSON input", "manifest-empty"),
         (1, "failed to parse repo name Bad: invalid reference format", "repository-name"),
         (1, "write /x: no space left on device", "disk-full"),
