@@ -60,6 +60,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "cache": ({"registry_server_config": {"storage": {"cache": {}}}}, "registry_server", "may not set storage.cache"),
     "proxy": ({"registry_server_config": {"proxy": {}}}, "registry_server", "may not set storage.cache"),
     "debug": ({"registry_server_config": {"http": {"debug": {}}}}, "registry_server", "may not set storage.cache"),
+    "days": ({"registry_server_upload_purge_age": "7d"}, "registry_server", "registry_server_upload_purge_age (7d)"),
+    "at_once": ({"registry_server_upload_purge_interval": "0s"}, "registry_server", "are Go durations above zero"),
+    "kept_days": ({"registry_cache_ttl": "30d"}, "registry_cache", "registry_cache_ttl (30d) is a Go duration"),
     "replicas": ({"registry_server_replicas": 0}, "registry_server", "registry_server_replicas is 0: at least one"),
     "untrusted": (
         {"registry_node_trust_registry": []},
@@ -110,6 +113,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
 # Nothing is wrong with these: they get as far as the cluster, which is not there.
 ACCEPTED: dict[str, dict[str, Any]] = {
     "shared": {"registry_of_somebody_else": 1, "registry_allow_unknown_variables": True},
+    "durations": {"registry_server_upload_purge_age": "1h30m", "registry_cache_ttl": "0s"},
     "quoted": {"registry_server_replicas": "2", "registry_auth_bcrypt_cost": "5"},
     "everything_goes": {
         "registry_state": "absent",

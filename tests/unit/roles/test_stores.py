@@ -135,6 +135,15 @@ def test_there_is_one_store_and_no_stray_volume(
     assert ("PersistentVolumeClaim/registry-data" in of(case)) == (driver == "filesystem")
 
 
+def test_writers_remove_unfinished_uploads_and_readers_nothing(configs: Callable[[str], list[t.Any]]) -> None:
+    """All four keys have to be there, or Distribution does not start."""
+    reader, writer = (config["storage"]["maintenance"] for config in configs("default")[:2])
+    assert writer == {"uploadpurging": {"enabled": True, "age": "24h", "interval": "6h", "dryrun": False}}
+    assert reader["readonly"] == {"enabled": True}
+    assert reader["uploadpurging"]["enabled"] is False
+    assert set(reader["uploadpurging"]) == set(writer["uploadpurging"])
+
+
 def section(**more: t.Any) -> dict[str, t.Any]:
     plain = {"bucket": "images", "region": "us-east-1", "rootdirectory": "registry/registry", "chunksize": 10485760}
     return {**plain, "forcepathstyle": False, **more}
