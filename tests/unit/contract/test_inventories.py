@@ -27,7 +27,11 @@ NOT_SHOWN = {"registry_ingress_exposure": {"none"}, "registry_ingress_tls": {"no
 
 def pages() -> list[Path]:
     """Return the documents that show inventories."""
-    found = [installed() / "README.md", *(role / "README.md" for role in roles())]
+    found = [
+        installed() / "README.md",
+        installed() / "docs" / "use_cases.md",
+        *(role / "README.md" for role in roles()),
+    ]
     return [*found, *sorted((installed() / "docs" / "docsite" / "rst").glob("*.rst"))]
 
 
