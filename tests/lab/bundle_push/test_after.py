@@ -47,6 +47,7 @@ def test_an_inventory_holds_every_digest_and_nothing_else(inventory, push, tmp_p
     for check in (True, False):
         result = inventory(check=check)
         assert result["changed"] is True
+        assert result["diff"] == {"before": {"digests": 0}, "after": {"digests": result["digests"]}}
         assert path.exists() is not check
     lists = set(writer.images["quay.io:8443/team/list:2"]["tags"].values())
     assert set(writer.sizes) - lists <= read_inventory(str(path))

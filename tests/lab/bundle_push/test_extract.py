@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 import tarfile
 import typing as t
 
@@ -45,10 +46,10 @@ def run(run_module, server, tmp_path, key, left):
         delta.places[digest] = 0
     paths = delta.write(tmp_path / "delta", key)
 
-    def run(**registry):
+    def run(to=tmp_path / "images.tar", **registry):
         registry = {"url": server.url, "username": ACCOUNT[0], "password": ACCOUNT[1], **registry}
         given = {"bundle": [str(path) for path in paths], "trusted_keys": [key.public], "registry": registry}
-        return run_module(bundle_extract, **given, images_to=str(tmp_path / "images.tar"))
+        return run_module(bundle_extract, **given, images_to=str(to))
 
     return run
 
@@ -76,3 +77,20 @@ def test_what_the_registry_does_not_give_is_named(run, left, server, tmp_path):
     assert f"{server.url}" in damaged
     assert "a whole bundle" in damaged
     assert not list(tmp_path.glob("*images.tar*"))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk with less room than the image takes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "small", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_is_named_and_nothing_stays_there(run, small_disk):
+    result = run(to=small_disk / "images.tar")
+    assert "No space left on device" in result["msg"]
+    assert str(small_disk) in result["msg"]
+    assert list(small_disk.iterdir()) == []

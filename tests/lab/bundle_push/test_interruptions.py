@@ -201,6 +201,8 @@ def test_a_fence_that_is_waited_for(push, proxy, session, large):
     assert fenced
     assert result["complete"] is True, result
     assert proxy.refused > 0
+    # Who is told to come back later comes with less.
+    assert result["totals"]["least_connections"] < 4
     is_whole(session, writer)
 
 
