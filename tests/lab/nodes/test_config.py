@@ -90,6 +90,7 @@ def test_the_changed_value_stays_unless_it_is_asked_back(build, new, depot):
         ("old", 3, OLD_KEY),
         ("new", 2, OLD_KEY),
         ("new", 3, NEW_KEY),
+        ("new", 4, NEW_KEY),
     ],
 )
 def test_each_version_of_the_file_has_its_own_key(build, request, depot, which, version, key):
@@ -99,6 +100,11 @@ def test_each_version_of_the_file_has_its_own_key(build, request, depot, which, 
     text = machine.usual().replace(f"version = {programs.file_version}", f"version = {version}")
     if cri:
         text = re.sub(r"\[plugins\..*cri.*\]", f"[{cri}]", text)
+    if version > 3:
+        # Its sockets are plugins like all the rest.
+        server = '[plugins."io.containerd.server.v1.{}"]'
+        second = f'{server.format("ttrpc")}\n  address = "{machine.endpoint}.ttrpc"\n'
+        text = text.replace("[grpc]", f"{second}{server.format('grpc')}")
     machine.config.write_text(text if version > 1 else text.replace("version = 1\n", ""))
     machine.start()
     how = {"restart_command": machine.restart_command, "restart": "now"}

@@ -10,11 +10,8 @@ Their Go modules hold a JSON schema (Talos), definitions of custom resources (Op
 from __future__ import annotations
 
 import email
-import functools
 import json
-import os
 import re
-import subprocess
 import typing as t
 from pathlib import Path
 
@@ -23,8 +20,8 @@ import pytest
 import yaml
 
 from ansible_collections.homeport.registry.plugins.filter.node_documents import node_documents
-from lab import golang
 from tests.lab.modules.authority import Authority
+from tests.lab.published import published
 
 Schema = dict[str, t.Any]
 TALOS = "github.com/siderolabs/talos/pkg/machinery@v1.12.1"
@@ -32,16 +29,6 @@ OPENSHIFT = "github.com/openshift/api@v0.0.0-20251020135558-286504b695bc"
 EKS = "github.com/awslabs/amazon-eks-ami/nodeadm@v0.0.0-20240229193347-cfab22a10647"
 GKE = "cloud.google.com/go/container@v1.56.1"
 SECRET = "projects/p/secrets/s/versions/1"
-
-
-@functools.cache
-def published(module: str) -> Path:
-    """Return the folder of a Go module, which Go keeps once it has it."""
-    environment = {**os.environ, **golang.build_environment()}
-    command = [str(golang.toolchain()), "mod", "download", "-json", module]
-    done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=False)
-    assert not done.returncode, done.stdout + done.stderr
-    return Path(json.loads(done.stdout)["Dir"])
 
 
 def closed(schema: t.Any) -> t.Any:

@@ -155,7 +155,7 @@ def test_traffic_in_the_clear_goes_to_the_other_entry_point(objects):
 @pytest.mark.parametrize(
     ("case", "annotations"),
     [
-        ("haproxy", {"haproxy.org/timeout-server": "120s", "haproxy.org/timeout-tunnel": "120s"}),
+        ("haproxy", {"haproxy.org/timeout-server": "120s"}),
         (
             "f5_nginx",
             {
