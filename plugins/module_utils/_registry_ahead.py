@@ -131,17 +131,16 @@ class _Asker(t.Generic[Item]):
 
     def _request(self, item: Item) -> bytes | None:
         """Return the request for an item and expect its answer; nothing if it has to be asked in the ordinary way."""
-        asked = self._question(item)
-        if asked is None:
+        question = self._question(item)
+        if question is None:
             return None
-        path, scope, headers = asked
-        authorization = self._session.auth.header(scope)
+        authorization = self._session.auth.header(question.scope)
         if authorization is None and self._session.auth.challenged:
             return None
         if self._line is None:
             self._line = Line(self._session)
-        url = self._session.base + path
-        request = self._line.request(url, headers, authorization)
+        url = self._session.base + question.path
+        request = self._line.request(url, question.headers, authorization)
         self._asked.append((item, url, time.monotonic(), len(request)))
         self._bytes += len(request)
         return request
