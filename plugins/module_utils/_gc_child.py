@@ -20,7 +20,7 @@ import typing as t
 from collections.abc import Callable
 
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import GcError, InterruptedByError
-from ansible_collections.homeport.registry.plugins.module_utils._gc_output import Collected
+from ansible_collections.homeport.registry.plugins.module_utils._gc_output import Collected, telling
 
 _START_SECONDS = 60.0
 _ENVIRONMENT = {"OTEL_TRACES_EXPORTER": "none"}
@@ -121,8 +121,7 @@ class Program:
 
     def _last_words(self) -> str:
         with open(self.log, encoding="utf-8", errors="replace") as stream:
-            lines = collections.deque(stream, 3)
-        return " ".join(line.strip() for line in lines)[-600:] or "it printed nothing"
+            return telling(stream.read(), 3)[-600:] or "it printed nothing"
 
     def collect(self, *flags: str, on_line: Callable[[Collected], None] | None = None) -> tuple[int, str, Collected]:
         """Run the collector and return exit status, the end of what was no known line, and what it said.

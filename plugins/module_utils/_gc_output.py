@@ -127,6 +127,13 @@ _KNOWN = (
 )
 
 
+def telling(text: str, lines: int = 1) -> str:
+    """Return what a program's last words tell: its panic, which is followed by a trace, or else its last lines."""
+    printed = [line.rstrip() for line in text.splitlines() if line.strip()]
+    panics = [line for line in printed if line.startswith(("panic: ", "fatal error: "))]
+    return " ".join(panics[-1:] or printed[-lines:])
+
+
 def diagnose(code: int, errors: str, output: Collected) -> Diagnosis | None:
     """Return what is wrong with a run, nothing when it did what it should.
 
@@ -137,7 +144,7 @@ def diagnose(code: int, errors: str, output: Collected) -> Diagnosis | None:
     """
     if code == 0 and output.summary:
         return None
-    last = errors.strip().splitlines()[-1][:500] if errors.strip() else "nothing was printed"
+    last = telling(errors)[:500] or "nothing was printed"
     if code < 0:
         return Diagnosis("killed", f"the collector was ended by signal {-code}", "Look at memory limit and node.")
     for pattern, diagnosis in _KNOWN:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.homeport.registry.plugins.module_utils._gc_output import Collected, diagnose, parse
+from ansible_collections.homeport.registry.plugins.module_utils._gc_output import Collected, diagnose, parse, telling
 
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
 
@@ -94,3 +94,22 @@ def test_status_0_and_the_summary_are_success():
 
 def test_the_summary_alone_is_no_success():
     assert diagnose(1, "failed to delete blob", parse(OLD.splitlines()))
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        ("", ""),
+        ("first\n\nsecond \n", "second"),
+        (
+            "level=info\npanic: no such region\n\ngoroutine 1 [running]:\nmain.main()\n\tmain.go:22\n",
+            "panic: no such region",
+        ),
+        ("fatal error: out of memory\n\nruntime stack:\n", "fatal error: out of memory"),
+    ],
+)
+def test_of_a_panic_its_reason_is_told_and_not_its_trace(printed, told):
+    assert telling(printed) == told
+    found = diagnose(2, printed, Collected())
+    assert found
+    assert told in found.got
