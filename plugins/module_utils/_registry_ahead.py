@@ -50,6 +50,14 @@ class Question(t.NamedTuple):
     headers: Mapping[str, str]
 
 
+class Plain(t.NamedTuple):
+    """A whole answer of a known length, on a connection that goes on or ends with it."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
 def ask_ahead(
     session: Session,
     items: Iterable[Item],
@@ -157,10 +165,9 @@ class _Asker(t.Generic[Item]):
             return
         item, url, began, size = self._asked.popleft()
         self._bytes -= size
-        status, headers, body = answer
         if self._session.transport.observer:
-            self._session.transport.observer(Exchange("GET", url, status, time.monotonic() - began))
-        more = self._use(item, status, headers, body)
+            self._session.transport.observer(Exchange("GET", url, answer.status, time.monotonic() - began))
+        more = self._use(item, answer.status, answer.headers, answer.body)
         if more is None:
             self._patience = max(self._patience - 1, 0)
             self._otherwise(item)
@@ -224,8 +231,8 @@ class Line:
             self._connection.connect()
         self._connection.sock.sendall(requests)
 
-    def hear(self) -> tuple[int, Headers, bytes] | None:
-        """Return status, headers and body of the next answer; nothing when it is not a plain one.
+    def hear(self) -> Plain | None:
+        """Return the next answer; nothing when it is not a plain one.
 
         Raises:
             OSError, http.client.HTTPException: when none comes.
@@ -248,7 +255,7 @@ class Line:
         self._buffer = self._buffer[end:]
         self._ended = head.closes
         self._answered = True
-        return head.status, head.headers, body
+        return Plain(head.status, head.headers, body)
 
     def _receive(self, missing: int = 1) -> None:
         """Read at least so many bytes."""
