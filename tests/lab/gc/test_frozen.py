@@ -26,15 +26,15 @@ def _bring_back(namespace: Namespace) -> None:
 def test_a_collector_that_wakes_up_too_late_deletes_nothing(
     engine: Engine, namespace: Namespace, filled: Filled
 ) -> None:
-    """The API server would renew its Lease, which nobody has taken: but writers may be back, and one pushes by now."""
+    """The API server would renew its Lease, which nobody took: but writers may be back, and somebody pushes by now."""
     run = engine.start(engine.pausing(), lease_seconds=LEASE)
     engine.wait_until_it_waits(run)
     with run.frozen():
         time.sleep(LEASE + 4)
         _bring_back(namespace)
-        # What it waits for has come when it wakes up.
-        engine.go.touch()
-    code, report, log = run.end()
+    # Its program waits on, so that what is seen is not who of the two wakes up first.
+    code, report, log = run.end(60)
+    engine.go.touch()
     assert (code, report["outcome"], report["step"]) == (11, "failed", "collect"), log
     assert "stood still" in report["reason"], report
     assert filled.store.blob(filled.gone.digest).exists()
