@@ -47,15 +47,14 @@ def test_what_is_printed_comes_whole_and_under_its_name(tmp_path: Path, capsys: 
 
 
 def test_what_went_wrong_is_raised_and_its_output_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first_failed = threading.Event()
-    done: list[str] = []
+    both, done = threading.Barrier(2), list[str]()
 
     def one(name: str, out: TextIO) -> None:
+        # What has not begun when another lane fails never does.
+        both.wait(SOON)
         print(f"{name} says", file=out)
         if name == "a":
-            first_failed.set()
             raise ValueError(name)
-        first_failed.wait(SOON)
         done.append(name)
 
     with pytest.raises(ValueError, match="a"):
