@@ -75,8 +75,11 @@ class ListBench:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _wrk_script(self, written: Sequence[tuple[str, str]]) -> Path:
-        """Write what makes wrk ask for every manifest in turn, with the headers that our client sends."""
-        paths = ",\n".join(f'"/v2/{name}/manifests/{tag}"' for name, tag in written)
+        """Write what makes wrk ask in turn for what an inventory asks for, with the headers that our client sends."""
+        names = dict.fromkeys(name for name, _tag in written)
+        asked = ["/v2/_catalog?n=1000", *(f"/v2/{name}/tags/list" for name in names)]
+        asked += [f"/v2/{name}/manifests/{tag}" for name, tag in written]
+        paths = ",\n".join(f'"{path}"' for path in asked)
         script = self.folder / "manifests.lua"
         script.write_text(
             f"local paths = {{{paths}}}\nlocal number = 0\n"
@@ -91,7 +94,7 @@ class ListBench:
         told = output([WRK, "-t1", f"-c{CONNECTIONS}", f"-d{WRK_SECONDS}s", "-s", str(script), url])
         match = re.search(r"(\d+) requests in ([\d.]+)s", told)
         if not match or "Non-2xx" in told:
-            raise RuntimeError(f"wrk got other answers than manifests: {told}")
+            raise RuntimeError(f"wrk got other answers than these: {told}")
         return int(match[1]), float(match[2])
 
     def _skopeo(self, url: str, written: Sequence[tuple[str, str]]) -> tuple[int, float]:

@@ -107,7 +107,7 @@ def _trust(results: Mapping[str, Any]) -> list[str]:
 def _list(results: Mapping[str, Any]) -> list[str]:
     titles = {
         listing.OURS: f"inventory, {listing.CONNECTIONS} connections",
-        listing.WRK: f"`wrk` on the manifests, {listing.CONNECTIONS} connections",
+        listing.WRK: f"`wrk` with the same questions, {listing.CONNECTIONS} connections",
         listing.SKOPEO: "`skopeo list-tags`, `skopeo inspect --raw`",
     }
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
