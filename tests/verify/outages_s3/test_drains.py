@@ -52,6 +52,8 @@ def test_the_node_of_the_collector_is_drained(
     assert drain.seconds < DRAINED_WITHIN, told
     assert report["outcome"] in ("succeeded", "nothing_to_do"), report
     assert not report["problems"], report["problems"]
+    assert [one["outcome"] for one in earlier] == ["failed"], report
+    assert "told to end" in earlier[0]["reason"], earlier
     assert [one for one in failed if not drain.began <= one["time"] <= emptied] == []
     assert len(failed) <= LATE * pushing.report["pulls"], failed
     assert (lost["broken"], pushing.report["given_up"], pushing.report["crashed"]) == (0, 0, 0), lost

@@ -108,6 +108,7 @@ def test_the_collector_is_out_of_reach(
     print(json.dumps({**told, "outcome": report["outcome"], **pushing.report, **lost}, indent=1))
     assert fenced, "the writers were back before anybody could know that the collector had stopped"
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+    assert [(one["outcome"], one["deleted"]["blobs"]) for one in earlier] == [("failed", 0)], told
     assert (code, lost["broken"], pushing.report["given_up"], pushing.report["crashed"]) == (0, 0, 0, 0), lost
     assert report["outcome"] in ("succeeded", "nothing_to_do"), report
 
