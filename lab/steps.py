@@ -9,7 +9,7 @@ from lab.beside import Beside
 from lab.cluster import Recipe
 from lab.engine import Engine
 from lab.progress import Step
-from lab.versions import KIND, Family, Kubernetes
+from lab.versions import CONTAINERD, CONTAINERD_BEFORE, KIND, Family, Kubernetes
 
 
 def _toolchain() -> str:
@@ -40,9 +40,12 @@ def build_steps(engine: Engine, column: Kubernetes) -> list[Step]:
     What mostly waits for the network is done beside the Go builds, which compute.
     """
     families = components.families(column)
+    cold = is_cold(column)
+    if cold:
+        # No part of the cluster, but cheap right behind the other one. Later, tests that need it pay for all of it.
+        families.insert(families.index(CONTAINERD) + 1, CONTAINERD_BEFORE)
     base = Beside(lambda: _debian_images(engine))
     modules = Beside(lambda: golang.fetch(families))
-    cold = is_cold(column)
     before = [Step("Go toolchain", _toolchain), Step("Go modules, beside what follows", modules.start)]
     after = [Step("Compiler cache, no longer needed", golang.forget_compiled)]
     return [

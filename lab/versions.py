@@ -101,6 +101,16 @@ CONTAINERD = Family(
     60,
 )
 
+# What many nodes still run, for tests of nodes: it reads its files otherwise. Its go.mod asks for what that of the
+# family above does wherever it can, since Go then compiles those packages once for both.
+CONTAINERD_BEFORE = Family(
+    "containerd-2.2",
+    "v2.2.9",
+    {"containerd": "github.com/containerd/containerd/v2/cmd/containerd"},
+    ("github.com/containerd/containerd/v2/version.Version=2.2.9",),
+    25,
+)
+
 # Programs of add-ons: built when one is asked for.
 CERT_MANAGER = Family(
     "cert-manager",

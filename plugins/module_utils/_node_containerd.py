@@ -183,9 +183,12 @@ def with_root(text: str | None, config: str, version: Version, root: str) -> str
     if text is None:
         text = f"version = {2 if version[0] < 2 else 3}\n"
     settings = Document(text, config)
+    return settings.with_string(registry_table(version[0], _file_version(settings)), "config_path", root)
+
+
+def _file_version(settings: Document) -> int:
     stated = settings.get("version")
-    file_version = stated if isinstance(stated, int) else 1
-    return settings.with_string(registry_table(version[0], file_version), "config_path", root)
+    return stated if isinstance(stated, int) else 1
 
 
 def validate(program: str, config: str, text: str, before: Effective, root: str) -> None:
@@ -228,7 +231,7 @@ def validate(program: str, config: str, text: str, before: Effective, root: str)
 
 
 def _ineffective(config: str, text: str, before: Effective, effective_path: str, root: str) -> NodeError:
-    culprit = ""
+    culprit = newer = ""
     for path in imports_of(text, config, before):
         if os.path.isfile(path):
             with open(path, encoding="utf-8", errors="replace") as file:
@@ -236,6 +239,18 @@ def _ineffective(config: str, text: str, before: Effective, effective_path: str,
             plugins = settings.get("plugins") or {}
             if {_OLD_CRI, _IMAGES, "cri"} & set(plugins):
                 culprit = path
+            if _file_version(settings) > 2 >= _file_version(Document(text, config)):
+                newer = path
+    if newer and (2,) <= before.version < (2, 3) and not effective_path:
+        # Files are merged before they are migrated, and then all of it counts as of the newest version.
+        return NodeError(
+            "let containerd read certs.d",
+            where=config,
+            got=f"{newer} is of a newer version than this file, and containerd before 2.3 then drops every CRI setting"
+            " of this one, config_path and the sandbox image among them",
+            remedy=f"Bring both to one version: write into {config} what containerd --config {config} config migrate"
+            f" prints while {newer} is away, or write {newer} for version 2. Restart containerd and run again.",
+        )
     if not culprit:
         got = f"with config_path set to {root}, containerd still reads '{effective_path}'"
         remedy = "Nothing was changed. Look for another file that sets it."

@@ -195,6 +195,10 @@ def _pull(runtime: Runtime, image: str, login: Login | None, timeout: float, pla
             got="crictl is not installed",
             remedy="Install cri-tools, or choose verify: tls, which proves less.",
         )
+    # It pulls by itself, also where nobody would for the kubelet.
+    said = _ready(runtime)
+    if said:
+        raise _failure(image, "ctr", "CRI is off in this containerd", process.Done(1, "", said))
     more = ["--plain-http"] if plain else []
     command = [*ctr, "images", "pull", "--hosts-dir", runtime.root, *more, image]
     return "ctr", process.run(command, timeout=timeout)

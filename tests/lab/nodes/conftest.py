@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: homeport.registry contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Machines with containerd 1.6 of Debian and containerd 2 of the lab's nodes, and a registry that they can reach."""
+"""Machines with containerd 1.6 of Debian, 2.2, and that of the lab's nodes, and a registry that they can reach."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import layout
+from lab import golang, layout
+from lab.versions import CONTAINERD_BEFORE
 from tests.lab.modules.authority import Authority, Pair
 from tests.lab.modules.distribution import Distribution
 from tests.lab.nodes.depot import Depot
@@ -63,6 +64,18 @@ def new(from_node: Path) -> Programs:
     containerd, ctr, crictl = (str(from_node / name) for name in ("containerd", "ctr", "crictl"))
     programs = Programs(containerd, ctr, crictl, version_of(containerd))
     assert programs.version >= (2, 2)
+    return programs
+
+
+@pytest.fixture(scope="session")
+def between(from_node: Path) -> Programs:
+    """Return the containerd that reads its files otherwise than both; the lab's first run has built it."""
+    if not golang.is_built(CONTAINERD_BEFORE):
+        golang.build(CONTAINERD_BEFORE)
+        golang.forget_compiled()
+    containerd = str(golang.program(CONTAINERD_BEFORE, "containerd"))
+    programs = Programs(containerd, str(from_node / "ctr"), str(from_node / "crictl"), version_of(containerd))
+    assert (2, 1) <= programs.version < (2, 3), "these tests are about what these versions do"
     return programs
 
 

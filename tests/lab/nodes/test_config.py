@@ -88,6 +88,8 @@ def test_the_changed_value_stays_unless_it_is_asked_back(build, new, depot):
         ("old", 1, "plugins.cri.registry"),
         ("old", 2, OLD_KEY),
         ("old", 3, OLD_KEY),
+        ("between", 2, OLD_KEY),
+        ("between", 3, NEW_KEY),
         ("new", 2, OLD_KEY),
         ("new", 3, NEW_KEY),
         ("new", 4, NEW_KEY),
@@ -192,6 +194,7 @@ def test_a_drop_in_that_would_undo_the_change_is_named(build, programs, depot):
     assert ("replaces the whole section" if old else "is read later") in failed["got"]
 
 
+@pytest.mark.parametrize("programs", ["old", "between", "new"], indirect=True)
 def test_a_list_of_directories_is_dead_since_version_2_1(build, programs, depot):
     machine = build(programs, reads=False, start=False)
     machine.config.write_text(
@@ -214,8 +217,9 @@ def test_a_list_of_directories_is_dead_since_version_2_1(build, programs, depot)
     assert machine.pull(depot.image) == ""
 
 
-def test_the_default_of_two_directories_is_dead_too(build, new, depot):
-    machine = build(new, reads=False)
+@pytest.mark.parametrize("programs", ["between", "new"], indirect=True)
+def test_the_default_of_two_directories_is_dead_too(build, programs, depot):
+    machine = build(programs, reads=False)
     failed = machine.refuse(registries=[depot.wish()])
     assert "default of two directories" in failed["got"]
 

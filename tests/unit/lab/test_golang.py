@@ -13,12 +13,22 @@ import pytest
 
 from lab import components, golang, layout, shell
 from lab.errors import LabError
-from lab.versions import CERT_MANAGER, COLUMNS, ETCD, GO_MINIMUM, PAUSE, PEBBLE, Family, kubernetes_family
+from lab.versions import (
+    CERT_MANAGER,
+    COLUMNS,
+    CONTAINERD_BEFORE,
+    ETCD,
+    GO_MINIMUM,
+    PAUSE,
+    PEBBLE,
+    Family,
+    kubernetes_family,
+)
 
 FAMILIES = {
     family.directory: family
     for column in COLUMNS.values()
-    for family in (*components.families(column), CERT_MANAGER, PEBBLE)
+    for family in (*components.families(column), CONTAINERD_BEFORE, CERT_MANAGER, PEBBLE)
 }
 
 
