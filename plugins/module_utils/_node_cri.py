@@ -27,6 +27,8 @@ from ansible_collections.homeport.registry.plugins.module_utils._node_errors imp
 from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import CONTAINERD_KINDS, Runtime
 
 NOWHERE = "homeport/health:node-trust"
+# In which containerd keeps what the kubelet sees.
+NAMESPACE = "k8s.io"
 
 _FAILURES = (
     (r"x509|certificate|unknown authority", "the runtime does not trust the registry"),
@@ -220,7 +222,7 @@ def ctr_of(runtime: Runtime) -> list[str]:
         return []
     beside = os.path.join(os.path.dirname(runtime.program), "ctr")
     program = process.find_program("ctr", beside)
-    return [program, "--address", runtime.endpoint, "--namespace", "k8s.io"] if program else []
+    return [program, "--address", runtime.endpoint, "--namespace", NAMESPACE] if program else []
 
 
 class _UnixConnection(http.client.HTTPConnection):

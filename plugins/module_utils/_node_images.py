@@ -5,19 +5,21 @@
 """Images in the store of a node's containerd, put there without a registry and kept from garbage collection. Private.
 
 What we hold is written on the images themselves, as a label, so that it goes where they go: a node that was replaced
-has neither.
+has neither. An import gives no labels, so what is about to appear is written on the namespace before, and whoever was
+killed in between knows its own again.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import re
 import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils import _node_process as process
-from ansible_collections.homeport.registry.plugins.module_utils._node_cri import ctr_of
+from ansible_collections.homeport.registry.plugins.module_utils._node_cri import NAMESPACE, ctr_of
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
 from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import CONTAINERD_KINDS, Runtime
 
@@ -26,6 +28,8 @@ PINNED = "io.cri-containerd.pinned"
 # Ours: how an image came to be held, "imported" by us or "found" there.
 HELD = "registry.homeport.dev/held"
 IMPORTED, FOUND = "imported", "found"
+# On the namespace, for each reference that is about to appear.
+PROMISE = "registry.homeport.dev/importing-"
 
 _NAME = re.compile(r"^[a-z0-9.-]+(:[0-9]+)?/[a-z0-9._/-]+(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$")
 _DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
@@ -55,6 +59,11 @@ class Stored:
 
     digest: str
     labels: t.Mapping[str, str]
+
+
+def promise_of(reference: str, digest: str) -> str:
+    """Return the label that says that an image is about to appear. Of a fixed length, since containerd limits it."""
+    return PROMISE + hashlib.sha256(f"{reference} {digest}".encode()).hexdigest()[:24]
 
 
 def wanted_from(items: t.Sequence[t.Mapping[str, str]]) -> list[Wanted]:
@@ -118,6 +127,18 @@ class Store:
                 labels = dict(pair.partition("=")[::2] for pair in fields[-1].split(",") if "=" in pair)
                 found[fields[0]] = Stored(fields[2], labels)
         return found
+
+    def promises(self) -> set[str]:
+        """Return what an earlier run was about to import, see `promise_of`; nothing unless it was killed."""
+        rows = [line.split() for line in self._run("namespaces", "ls").output.splitlines()]
+        labels = [row[-1] for row in rows if len(row) > 1 and row[0] == NAMESPACE]
+        return {pair.partition("=")[0] for one in labels for pair in one.split(",") if pair.startswith(PROMISE)}
+
+    def promise(self, promises: t.Collection[str], *, kept: bool) -> None:
+        """Write down what is about to appear, or strike it out once it is labelled."""
+        if promises:
+            pairs = (f"{one}={'' if kept else 'yes'}" for one in sorted(promises))
+            self._run("namespaces", "label", NAMESPACE, *pairs)
 
     def incomplete(self, references: t.Sequence[str]) -> set[str]:
         """Return those of the references that lack content for this node's platform."""
@@ -185,7 +206,15 @@ class Holding:
         Raises:
             NodeError: when the archive is needed and not there, or does not hold an image with its digest.
         """
-        self.before = self.store.images()
+        self._take_up()
+        promises = [
+            promise_of(reference, one.digest)
+            for one in self.wanted
+            for reference in one.references
+            if not self._has(self.before, reference, one.digest)
+        ]
+        if not self.check:
+            self.store.promise(promises, kept=False)
         names = [one.name for one in self.wanted if self._has(self.before, one.name, one.digest)]
         broken = self.store.incomplete(names)
         self.missing = [one for one in self.wanted if one.name not in names or one.name in broken]
@@ -200,6 +229,23 @@ class Holding:
                 self.store.tag(one.name, one.by_digest)
                 after[one.by_digest] = Stored(one.digest, {})
             self._label(one, after)
+        if not self.check:
+            self.store.promise(promises, kept=True)
+
+    def _take_up(self) -> None:
+        """Read what is there, and mark as ours what appeared in a run that was killed."""
+        self.before = self.store.images()
+        promises = self.store.promises()
+        for reference, image in self.before.items():
+            if HELD not in image.labels and promise_of(reference, image.digest) in promises:
+                self.before[reference] = Stored(image.digest, {**image.labels, HELD: IMPORTED})
+                self.actions.append(f"take up {reference}")
+                if not self.check:
+                    self.store.label(reference, {HELD: IMPORTED})
+        if promises and not self.actions:
+            self.actions.append("forget an import that was interrupted")
+        if not self.check:
+            self.store.promise(promises, kept=True)
 
     def _import(self, archive: str) -> None:
         if not os.path.isfile(archive):
@@ -257,7 +303,7 @@ class Holding:
 
     def release(self) -> None:
         """Let go of the images that we hold, or of those among them that are wanted where any are."""
-        self.before = self.store.images()
+        self._take_up()
         names = {reference for one in self.wanted for reference in one.references}
         held = {
             reference: image
