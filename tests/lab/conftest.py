@@ -13,15 +13,17 @@ import pytest
 from tools.paths import ROOT
 
 # What these prepare for all their files takes long, or can be there only once on a machine.
-TOGETHER = {"bench_counts", "egress", "nodes"}
+TOGETHER = {"airgap", "bench_counts", "egress", "nodes"}
+# These write to the nodes of the cluster.
+ON_NODES = ("tests/lab/airgap", "tests/lab/controller/test_jobs.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file, or of one of those folders, in one process and in order."""
     for item in items:
         folder = item.path.parent
-        owner = folder if folder.name in TOGETHER else item.path
-        item.add_marker(pytest.mark.xdist_group(str(owner.relative_to(ROOT))))
+        owner = str((folder if folder.name in TOGETHER else item.path).relative_to(ROOT))
+        item.add_marker(pytest.mark.xdist_group("cluster nodes" if owner in ON_NODES else owner))
 
 
 @pytest.fixture(scope="session")

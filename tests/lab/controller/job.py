@@ -97,6 +97,24 @@ class Controller:
         self, template: str, artifacts: Document | None = None, survey: Document | None = None, check: bool = False
     ) -> Job:
         """Run a template with these answers, and what the job before has left, and return what is left of it."""
+        folder, playbook = self._prepare(template, artifacts, survey, check)
+        with self._start(folder, playbook) as process:
+            try:
+                process.wait(timeout=900)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return what_is_left(folder)
+
+    def begin(self, template: str, artifacts: Document | None = None) -> tuple[Path, subprocess.Popen[bytes]]:
+        """Begin a job; return its folder and the process with whose end by SIGKILL all others of it end too."""
+        folder, playbook = self._prepare(template, artifacts)
+        return folder, self._start(folder, playbook, "unshare", "--pid", "--mount-proc", "--kill-child")
+
+    def _prepare(
+        self, template: str, artifacts: Document | None = None, survey: Document | None = None, check: bool = False
+    ) -> tuple[Path, str]:
+        """Write what a job gets into a folder of its own; return that and the playbook."""
         self.count += 1
         folder = self.scratch / f"{self.count}-{template}"
         for name in ("env", "inventory", "project"):
@@ -123,9 +141,9 @@ class Controller:
         (folder / "env" / "envvars").write_text(json.dumps(environment), encoding="utf-8")
         (folder / "env" / "extravars").write_text(json.dumps(extra), encoding="utf-8")
         (folder / "env" / "cmdline").write_text(" ".join(command), encoding="utf-8")
-        return self._run(folder, spec["playbook"])
+        return folder, spec["playbook"]
 
-    def _run(self, folder: Path, playbook: str) -> Job:
+    def _start(self, folder: Path, playbook: str, *around: str) -> subprocess.Popen[bytes]:
         home = folder / "home"
         home.mkdir()
         env = {
@@ -135,19 +153,35 @@ class Controller:
             "ANSIBLE_COLLECTIONS_PATH": os.environ["HOMEPORT_TREE"],
         }
         line = ["ansible-runner", "run", str(folder), "--playbook", playbook, "--ident", "job", "--quiet"]
-        subprocess.run(line, env=env, cwd=home, capture_output=True, check=False, timeout=900)
-        kept = folder / "artifacts" / "job"
-        paths = sorted((kept / "job_events").glob("*.json"), key=lambda path: int(path.name.partition("-")[0]))
-        events = [json.loads(path.read_text("utf-8")) for path in paths]
-        stats = [event["event_data"] for event in events if event["event"] == "playbook_on_stats"]
-        changed = [
-            event["event_data"]["task"]
-            for event in events
-            if event["event"] == "runner_on_ok" and event["event_data"]["res"].get("changed")
-        ]
-        artifacts = stats[0].get("artifact_data", {}) if stats else {}
-        output = (kept / "stdout").read_text("utf-8")
-        return Job(kept, (kept / "status").read_text("utf-8"), output, changed, artifacts)
+        return subprocess.Popen(
+            [*around, *line], env=env, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+
+def noted(folder: Path) -> list[Path]:
+    """Return the files in which ansible-runner has noted the events of a job in this folder so far, in no order."""
+    # Others are still being written.
+    return [path for path in (folder / "artifacts/job/job_events").glob("*.json") if "partial" not in path.name]
+
+
+def events_of(folder: Path) -> list[Document]:
+    """Return these events in order."""
+    paths = sorted(noted(folder), key=lambda path: int(path.name.partition("-")[0]))
+    return [json.loads(path.read_text("utf-8")) for path in paths]
+
+
+def what_is_left(folder: Path) -> Job:
+    """Return what a job that has ended has left."""
+    kept, events = folder / "artifacts" / "job", events_of(folder)
+    stats = [event["event_data"] for event in events if event["event"] == "playbook_on_stats"]
+    changed = [
+        event["event_data"]["task"]
+        for event in events
+        if event["event"] == "runner_on_ok" and event["event_data"]["res"].get("changed")
+    ]
+    artifacts = stats[0].get("artifact_data", {}) if stats else {}
+    output = (kept / "stdout").read_text("utf-8")
+    return Job(kept, (kept / "status").read_text("utf-8"), output, changed, artifacts)
 
 
 def unsafe(value: t.Any) -> t.Any:

@@ -12,6 +12,7 @@ import json
 import platform
 import sys
 import typing as t
+import urllib.parse
 import urllib.request
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -36,7 +37,7 @@ def digest_of(content: bytes) -> str:
 def push(base: str, content: bytes) -> dict[str, t.Any]:
     """Push a blob and return its descriptor."""
     _body, headers = ask("POST", f"{base}/blobs/uploads/", b"")
-    place = headers["Location"]
+    place = urllib.parse.urljoin(base, headers["Location"])
     joint = "&" if "?" in place else "?"
     ask("PUT", f"{place}{joint}digest={digest_of(content)}", content, Content_Type="application/octet-stream")
     return {"mediaType": CONFIG, "digest": digest_of(content), "size": len(content)}
