@@ -21,8 +21,9 @@ description:
   - Images are pinned, so that the kubelet's garbage collection leaves them alone. That needs containerd 1.6.29, 1.7.3
     or newer.
   - What is held is written on the images as a label. Images that were there already are pinned only, and stay when
-    they are let go. What is about to be imported is noted as labels of the namespace until then, so that a run after one
-    that was killed knows what that has brought.
+    they are let go.
+  - What is about to be imported is noted as labels of the namespace until it has its own, so that a run after one that
+    was killed knows what that has brought.
   - Needs Python 3.9 or newer and C(ctr) on the node, and nothing else. Other runtimes are refused.
 options:
   images:
