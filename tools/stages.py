@@ -26,9 +26,10 @@ from tools.venv import BootstrapError, ensure_program
 
 # The scenarios of molecule that "make test" runs, each named after a situation but for the default one. Those of the
 # lanes wait for the cluster more than they compute, so two can go on at a time: each has namespaces and ports of its
-# own, and those that share an add-on or write to the nodes are in one lane. The others need the cluster or the machine
-# for themselves: a node is drained, or the cluster made anew.
-LANES = (("molecule", "nodes", "cache", "access"), ("s3", "ingress", "gateway", "gc", "node_port"))
+# own, and those that share an add-on or write to the nodes are in one lane. (cert-manager comes with the first of its
+# lane, long before node_port finds it.) The others need the cluster or the machine for themselves: a node is drained,
+# or the cluster made anew.
+LANES = (("molecule", "nodes", "cache", "node_port"), ("s3", "ingress", "gateway", "gc", "access"))
 ALONE = ("storm", "airgap")
 SITUATIONS = tuple(name for name in (*itertools.chain(*LANES), *ALONE) if name != "molecule")
 # What "make faults" runs, for hours.

@@ -47,9 +47,13 @@ class PublicRegistry(Registry):
         return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
     def identities(self) -> list[list[str]]:
-        """Return name, uid and restarts of every pod: what changes when one is replaced or starts again."""
+        """Return name, uid and restarts of every pod: what changes when one is replaced or starts again.
+
+        Pods that are being deleted have been replaced before.
+        """
+        kept = "items[?!metadata.deletionTimestamp]"
         found = self.find(
-            "items[].[metadata.name, metadata.uid, to_string(status.containerStatuses[].restartCount)]", "pods"
+            f"{kept}.[metadata.name, metadata.uid, to_string(status.containerStatuses[].restartCount)]", "pods"
         )
         return sorted(found)
 

@@ -13,9 +13,9 @@ from tests.verify.registry import Account
 from tests.verify.tls import PublicRegistry, TlsClient
 
 
-def test_images_go_in_and_out(client: TlsClient, writer: Account, reader: Account) -> None:
-    """A whole index is pushed and pulled by the public name, and a reader may not push."""
-    layout = oci.index("through the controller")
+def push_and_pull(client: TlsClient, writer: Account, reader: Account, text: str) -> None:
+    """Push and pull a whole index whose layers hold a text; a reader may not push it."""
+    layout = oci.index(text)
     source = client.put(layout)
     pushed = client.push(source, "team/app:1", writer)
     assert pushed.rc == 0, pushed.stderr
@@ -23,6 +23,11 @@ def test_images_go_in_and_out(client: TlsClient, writer: Account, reader: Accoun
     assert pulled.rc == 0, pulled.stderr
     assert client.digests(f"{WORK}/back") >= layout.digests
     assert client.push(source, "team/app:2", reader).rc != 0
+
+
+def test_images_go_in_and_out(client: TlsClient, writer: Account, reader: Account) -> None:
+    """A whole index is pushed and pulled by the public name, and a reader may not push."""
+    push_and_pull(client, writer, reader, "through the public name")
 
 
 def test_a_big_layer_goes_in_and_out(client: TlsClient, writer: Account, reader: Account) -> None:

@@ -13,14 +13,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.verify import oci
-from tests.verify.clients import WORK
 from tests.verify.cluster import Cluster, eventually
+from tests.verify.fixtures import ROOT
+from tests.verify.kubelets import push_program, run_everywhere
 from tests.verify.node_port.conftest import BALANCED
 from tests.verify.node_port.test_certificates import await_installed
 from tests.verify.playbooks import Playbooks
 from tests.verify.registry import Account
 from tests.verify.tls import PublicRegistry, TlsClient
+from tests.verify.way_in import push_and_pull
 
 EXPOSED: dict[str, t.Any] = {"registry_host": BALANCED, "registry_ingress_exposure": "load_balancer"}
 
@@ -51,14 +52,7 @@ def balanced(
 
 def test_images_go_in_and_out(balanced: TlsClient, writer: Account, reader: Account) -> None:
     """The public name without a port, TLS by the gate, and the authority that clients trust already."""
-    layout = oci.index("through a load balancer")
-    source = balanced.put(layout)
-    pushed = balanced.push(source, "team/balanced:1", writer)
-    assert pushed.rc == 0, pushed.stderr
-    pulled = balanced.pull("team/balanced:1", f"oci:{WORK}/balanced:1", reader)
-    assert pulled.rc == 0, pulled.stderr
-    assert balanced.digests(f"{WORK}/balanced") >= layout.digests
-    assert balanced.push(source, "team/balanced:2", reader).rc != 0
+    push_and_pull(balanced, writer, reader, "through a load balancer")
 
 
 def test_the_service_is_one_of_a_cloud(balanced: TlsClient, balancer: str) -> None:
@@ -71,6 +65,27 @@ def test_a_second_run_changes_nothing(balanced: TlsClient, playbooks: Playbooks)
     """What the cloud has written since is no drift."""
     assert playbooks.run("site", **EXPOSED).changed == []
     assert balanced.http("/v2/").status == 401
+
+
+@pytest.fixture
+def trusting(balanced: TlsClient, balancer: str) -> Iterator[None]:
+    """Let the nodes know the address and trust the authority; afterwards they know nothing of it."""
+    registry = balanced.registry
+    ca = registry.find('data."ca.crt"', "configmap", f"{registry.name}-ca")
+    nodes = Playbooks(str(ROOT / "molecule" / "node_port" / "nodes" / "inventory"))
+    one = {"name": BALANCED, "address": balancer, "ca_certificates": [ca]}
+    nodes.run("nodes", registry_node_trust_registries=[one])
+    yield
+    nodes.run("nodes", registry_node_trust_registries=[{**one, "state": "absent"}])
+
+
+@pytest.mark.usefixtures("trusting")
+def test_kubelets_pull_through_it(
+    balanced: TlsClient, cluster: Cluster, clients: str, writer: Account, reader: Account
+) -> None:
+    """The nodes reach a load balancer otherwise than pods do, and kubelets have no resolver of the cluster."""
+    push_program(balanced, writer)
+    run_everywhere(cluster, clients, BALANCED, reader)
 
 
 def test_only_the_ranges_that_were_named_come_in(balanced: TlsClient, playbooks: Playbooks, cluster: Cluster) -> None:

@@ -12,7 +12,8 @@ from testinfra.host import Host
 
 from tests.verify.clients import Client
 from tests.verify.cluster import Cluster
-from tests.verify.nodes.conftest import NODES, PORT, pull_secret, push_program
+from tests.verify.kubelets import NODES, pull_secret, push_program
+from tests.verify.nodes.conftest import PORT
 from tests.verify.playbooks import Playbooks, Run
 from tests.verify.registry import Account
 from tests.verify.tls import PublicRegistry

@@ -11,13 +11,12 @@ import testinfra
 from testinfra.host import Host
 
 from tests.verify.cluster import Cluster
-from tests.verify.nodes.conftest import NODES, PORT, pull_secret, push_program
+from tests.verify.kubelets import NODES, push_program, run_everywhere
+from tests.verify.nodes.conftest import PORT
 from tests.verify.playbooks import Playbooks
 
 NAME = f"registry.molecule.test:{PORT}"
 FOLDER = f"/etc/containerd/certs.d/{NAME}"
-SECCOMP = {"type": "RuntimeDefault"}
-CONTAINER = {"securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}
 PODS = "molecule-nodes-clients"
 
 
@@ -48,27 +47,7 @@ def test_a_pull_by_the_runtime_was_the_proof(node):
 
 def test_an_ordinary_pod_starts_on_every_node(cluster, client, writer, reader):
     push_program(client, writer)
-    pods = [
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": f"on-{name}", "namespace": PODS},
-            "spec": {
-                "nodeName": name,
-                "restartPolicy": "Never",
-                "imagePullSecrets": [{"name": "pull"}],
-                "securityContext": {"runAsUser": 65532, "runAsNonRoot": True, "seccompProfile": SECCOMP},
-                "containers": [
-                    {"name": "app", "image": f"{NAME}/nodes/app:1", "imagePullPolicy": "Always", **CONTAINER}
-                ],
-            },
-        }
-        for name in NODES
-    ]
-    cluster.apply(pull_secret(PODS, NAME, reader), *pods)
-    for name in NODES:
-        done = ("wait", f"pod/on-{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=120s")
-        cluster.kubectl("-n", PODS, *done)
+    run_everywhere(cluster, PODS, NAME, reader)
 
 
 def test_a_second_run_changes_nothing(playbooks: Playbooks):
