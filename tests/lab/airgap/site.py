@@ -58,9 +58,9 @@ class Site(Depot):
         found: dict[str, t.Any] = json.loads(self.on(node, f"cat {RECORD} || echo '{{}}'"))
         return found
 
-    def empty_nodes(self) -> None:
-        """Take everything of this site away from the nodes, as if they had just joined."""
-        for node in self.nodes:
+    def empty_nodes(self, *nodes: str) -> None:
+        """Take everything of this site away from nodes, by default from all, as if they had just joined."""
+        for node in nodes or self.nodes:
             kept = self.record(node)
             for name in (HOST, self.host):
                 kept.get("owned", {}).pop(name, None)

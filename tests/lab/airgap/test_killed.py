@@ -40,7 +40,7 @@ def nothing_is_half_there(site: Site, whole: Undisturbed) -> int:
 
 
 @pytest.mark.parametrize("number", range(KILLS))
-def test_killed_at_a_random_point(
+def test_an_installation_that_is_killed(
     make_site: Callable[[], Site], media: Media, undisturbed: Undisturbed, number: int
 ) -> None:
     """The same job again ends where one that nobody has killed does."""

@@ -77,9 +77,10 @@ class Depot:
         hosts = [node["metadata"]["name"] for node in self.get("nodes")["items"]]
         return {"hosts": {key: {} for key in hosts}, "vars": how}
 
-    def session(self, ca: str) -> Session:
-        """Return a session of the account that pushes."""
-        return Session(Transport(context=make_context(ca_text=ca)), f"https://{self.host}", "ci", WRITER)
+    def session(self, ca: str, *, account: bool = True) -> Session:
+        """Return a session of the account that pushes, or of nobody."""
+        who = ("ci", WRITER) if account else ()
+        return Session(Transport(context=make_context(ca_text=ca)), f"https://{self.host}", *who)
 
     def forget(self) -> None:
         """Remove what is left."""
