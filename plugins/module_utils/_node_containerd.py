@@ -14,6 +14,7 @@ import tempfile
 import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
+from ansible_collections.homeport.registry.plugins.module_utils._node_managers import KUBESPRAY_CONFIG, is_kubespray
 from ansible_collections.homeport.registry.plugins.module_utils._node_process import Done, run
 from ansible_collections.homeport.registry.plugins.module_utils._node_toml import Document, Path, dotted
 
@@ -146,12 +147,18 @@ def refuse_what_stops_cri(found: Effective, config: str) -> None:
 
         entries = advice(registry)
         said = f"Add what they say to the inventory, {entries}" if entries else "They say nothing that is still needed"
+        way = (
+            "delete their tables here and in drop-ins, and run again: containerd goes on with what it has read until"
+            " that run restarts it, once."
+        )
+        if is_kubespray():
+            # It would bring them back.
+            way = f"take them out of containerd_registries_mirrors. {KUBESPRAY_CONFIG}"
         raise NodeError(
             "let containerd read certs.d",
             where=config,
             got=f"[{dotted(table)}] holds {', '.join(inline)}, {state}",
-            remedy=f"{said}; delete their tables here and in drop-ins, and run again: containerd goes on with what it"
-            " has read until that run restarts it, once.",
+            remedy=f"{said}; {way}",
         )
 
 

@@ -14,6 +14,7 @@ import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
 from ansible_collections.homeport.registry.plugins.module_utils._node_files import read
+from ansible_collections.homeport.registry.plugins.module_utils._node_managers import is_kubespray, kubespray_hosts
 from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import RANCHER_KINDS
 from ansible_collections.homeport.registry.plugins.module_utils._node_toml import quote
 
@@ -204,6 +205,8 @@ def generated(root: str, host: str) -> str:
 
 
 def _remedy_for_foreign(name: str, kind: str, root: str) -> str:
+    if kind == "containerd" and is_kubespray():
+        return kubespray_hosts(name)
     if kind not in RANCHER_KINDS or not generated(root, name):
         return "Delete it, or let it be replaced (and put back on removal): replace_foreign: true."
     # It makes the file from its own list at each start, so whatever replaced it would be gone after the next one.

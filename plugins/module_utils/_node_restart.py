@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.homeport.registry.plugins.module_utils import _node_containerd as containerd
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
 from ansible_collections.homeport.registry.plugins.module_utils._node_files import Content, load, read
+from ansible_collections.homeport.registry.plugins.module_utils._node_managers import KUBESPRAY_CONFIG, is_kubespray
 from ansible_collections.homeport.registry.plugins.module_utils._node_process import Service, service_of
 from ansible_collections.homeport.registry.plugins.module_utils._node_record import Owned
 from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import Runtime
@@ -98,6 +99,13 @@ def config_change(runtime: Runtime, root: str, restart_command: t.Sequence[str],
             where=runtime.config,
             got=f"{runtime.reason}; the file belongs to {runtime.kind}, which would write it again",
             remedy=remedies[runtime.kind],
+        )
+    if runtime.kind == "containerd" and is_kubespray():
+        raise NodeError(
+            "let containerd read certs.d",
+            where=runtime.config,
+            got=f"{runtime.reason}; kubespray has made this node, and writes the file again at each of its runs",
+            remedy=KUBESPRAY_CONFIG,
         )
     found = containerd.effective(runtime.program, runtime.config, runtime.version)
     after = containerd.with_root(text, runtime.config, runtime.version, root)

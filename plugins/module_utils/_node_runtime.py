@@ -15,6 +15,7 @@ from ansible_collections.homeport.registry.plugins.module_utils import _node_con
 from ansible_collections.homeport.registry.plugins.module_utils import _node_process as process
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
 from ansible_collections.homeport.registry.plugins.module_utils._node_files import read, stamp
+from ansible_collections.homeport.registry.plugins.module_utils._node_managers import refuse_foreign_managers
 
 KINDS = ("containerd", "crio", "docker", "podman", "k3s", "rke2", "k0s", "microk8s")
 RANCHER_KINDS = ("k3s", "rke2")
@@ -93,7 +94,7 @@ def find(kind: str, endpoint: str) -> Runtime:
     Raises:
         NodeError: when there is none, or it is not in order.
     """
-    _refuse_foreign_managers()
+    refuse_foreign_managers()
     if kind == "podman":
         return _podman()
     kubelets = [] if endpoint else kubelet_endpoints()
@@ -182,26 +183,3 @@ def _podman() -> Runtime:
 def _version(command: t.Sequence[str]) -> tuple[int, ...]:
     found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", process.run(command).output)
     return tuple(int(part) for part in found.groups() if part) if found else ()
-
-
-def _refuse_foreign_managers() -> None:
-    """Refuse nodes whose files another system owns and would write again.
-
-    Raises:
-        NodeError: naming the owner and its own way.
-    """
-    owners = {
-        "/etc/machine-config-daemon/currentconfig": (
-            "OpenShift's machine config operator",
-            "additionalTrustedCA and ImageDigestMirrorSet",
-        ),
-        os.path.join("/", "home", "kubernetes", "kube-env"): ("GKE", "the containerd configuration of the node pool"),
-    }
-    for path, (owner, way) in owners.items():
-        if os.path.exists(path):
-            raise NodeError(
-                "change this node",
-                where=path,
-                got=f"its files belong to {owner}",
-                remedy=f"Use {way}: registry_node_trust_apply_via: render writes the documents.",
-            )

@@ -51,7 +51,7 @@ class PublicRegistry(Registry):
 
         Pods that are being deleted have been replaced before.
         """
-        kept = "items[?!metadata.deletionTimestamp]"
+        kept = "items[?!(metadata.deletionTimestamp)]"
         found = self.find(
             f"{kept}.[metadata.name, metadata.uid, to_string(status.containerStatuses[].restartCount)]", "pods"
         )
@@ -119,6 +119,7 @@ class TlsClient(Client):
 
     def wait_served(self, serial: str, addresses: t.Sequence[str], *, seconds: float = 150) -> None:
         """Wait until every address serves the certificate with this serial number."""
+        assert addresses, "nobody is to be asked"
 
         def seen() -> bool:
             return all(self.served(address) == serial.lower() for address in addresses)

@@ -161,15 +161,15 @@ class Machine:
         done = self.inside("mount", "--bind", str(cover), path)
         assert not done.returncode, done.stderr
 
-    def pretend(self, path: str) -> None:
-        """Let an empty file be there in the machine alone."""
+    def pretend(self, path: str, text: str = "") -> None:
+        """Let a file with this text be there in the machine alone."""
         top = f"/{path.split('/')[1]}"
         layers = [self.folder / name for name in ("upper", "work")]
         for layer in layers:
             layer.mkdir()
         options = f"lowerdir={top},upperdir={layers[0]},workdir={layers[1]}"
-        script = 'mount -t overlay overlay -o "$0" "$1" && mkdir -p "${2%/*}" && : >"$2"'
-        done = self.inside("sh", "-c", script, options, top, path)
+        script = 'mount -t overlay overlay -o "$0" "$1" && mkdir -p "${2%/*}" && printf %s "$3" >"$2"'
+        done = self.inside("sh", "-c", script, options, top, path, text)
         assert not done.returncode, done.stderr
 
     def ctr(self, *words: str) -> subprocess.CompletedProcess[str]:

@@ -269,3 +269,4 @@ def test_docker_packages_switch_cri_off(build, programs, depot):
         machine.start_and_wait(seconds=3)
     failed = machine.refuse(registries=[depot.wish()])
     assert "disabled_plugins" in failed["got"]
+    assert failed["remedy"] == "Take it out of disabled_plugins and restart containerd."

@@ -72,22 +72,25 @@ def test_a_certificate_of_an_unknown_authority(machine, depot):
 
 
 @pytest.mark.parametrize(
-    ("host", "options", "got"),
+    ("host", "options", "got", "remedy"),
     [
-        ("depot.test", {"names": False}, "names nothing as subject alternative name"),
-        ("other.test", {}, "is for other.test and not for depot.test"),
-        ("depot.test", {"days": -1, "begins": -2}, "expired"),
+        ("depot.test", {"names": False}, "names nothing as subject alternative name", "do not read the common name"),
+        ("other.test", {}, "is for other.test and not for depot.test", "with depot.test as a subject alternative name"),
+        ("depot.test", {"days": -1, "begins": -2}, "expired", "Renew the server's certificate"),
     ],
 )
-def test_a_certificate_that_go_would_not_take(machine, depot, host, options, got):
+def test_a_certificate_that_go_would_not_take(machine, depot, host, options, got, remedy):
     depot.show(depot.authority.issue(host, **options))
-    assert got in machine.refuse(registries=[depot.wish()])["got"]
+    failed = machine.refuse(registries=[depot.wish()])
+    assert got in failed["got"]
+    assert remedy in failed["remedy"]
 
 
 def test_a_server_certificate_is_no_ca(machine, depot):
     leaf = depot.pair.certificate.read_text().split("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n"
     failed = machine.refuse(registries=[depot.wish(ca_certificates=[leaf])])
     assert "that of a server and not of a CA" in failed["got"]
+    assert "Give the CA that signed it" in failed["remedy"]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +120,7 @@ def test_a_name_that_is_no_registry(machine, depot, name):
 def test_no_mirror_for_everything(machine, depot):
     failed = machine.refuse(mirrors=[{"upstream": "_default", "name": depot.name}])
     assert "every image of the node" in failed["got"]
+    assert failed["remedy"] == "Name the registries one by one."
 
 
 def test_the_other_spelling_shadows_ours(machine, depot):
@@ -124,6 +128,7 @@ def test_the_other_spelling_shadows_ours(machine, depot):
     (machine.root / f"{host}_{port}_").mkdir(parents=True)
     failed = machine.refuse(registries=[depot.wish()])
     assert "containerd looks there first" in failed["got"]
+    assert "delete it" in failed["remedy"]
 
 
 def test_spegel_owns_the_place(machine, depot):
@@ -146,6 +151,48 @@ def test_somebody_else_manages_the_node(machine, depot, path, owner, way):
     assert (failed["where"], failed["got"]) == (path, f"its files belong to {owner}")
     assert way in failed["remedy"]
     assert "registry_node_trust_apply_via: render" in failed["remedy"]
+
+
+@pytest.fixture
+def sprayed(build, new):
+    """Return a machine as kubespray leaves it."""
+    machine = build(new, reads=False)
+    arguments = "--config=/etc/kubernetes/kubelet-config.yaml --kubeconfig=/etc/kubernetes/kubelet.conf"
+    machine.pretend("/etc/kubernetes/kubelet.env", f'KUBELET_ARGS="{arguments} "\n')
+    return machine
+
+
+def test_a_hosts_toml_of_kubespray_comes_back(sprayed, depot):
+    sprayed.config.write_text(sprayed.usual(sprayed.with_root()))
+    folder = sprayed.root / depot.name
+    folder.mkdir(parents=True)
+    theirs = f'server = "https://{depot.name}"\n\n[host."https://{depot.name}"]\n  capabilities = ["pull","resolve"]\n'
+    (folder / "hosts.toml").write_text(f"{theirs}  skip_verify = false\n  override_path = false\n")
+    failed = sprayed.refuse(registries=[depot.wish()])
+    assert failed["where"] == str(folder / "hosts.toml")
+    assert f"Take {depot.name} out of that list in kubespray's inventory, delete the file" in failed["remedy"]
+
+
+def test_a_registry_that_kubespray_does_not_list_is_nobody_elses(sprayed, depot):
+    sprayed.config.write_text(sprayed.usual(sprayed.with_root()))
+    result = sprayed.run(registries=[depot.wish()], verify="none")
+    assert result["registries"][0]["files"] == [f"{sprayed.root}/{depot.name}/ca.crt"]
+
+
+def test_the_configuration_of_kubespray_is_changed_in_its_inventory(sprayed, depot):
+    failed = sprayed.refuse(registries=[depot.wish()], restart="now", restart_command=["false"])
+    assert failed["where"] == str(sprayed.config)
+    assert "kubespray has made this node, and writes the file again" in failed["got"]
+    assert "containerd_use_config_path: true in kubespray's inventory" in failed["remedy"]
+
+
+def test_mirrors_that_kubespray_has_written_are_changed_in_its_inventory(sprayed, new, depot):
+    table = new.table.replace(".registry]", '.registry.mirrors."docker.io"]')
+    sprayed.config.write_text(sprayed.usual(f'{table}\n  endpoint = ["https://a.test"]\n'))
+    failed = sprayed.refuse(registries=[depot.wish()])
+    assert "excludes config_path" in failed["got"]
+    assert "take them out of containerd_registries_mirrors" in failed["remedy"]
+    assert "containerd_use_config_path: true in kubespray's inventory" in failed["remedy"]
 
 
 def test_a_client_certificate_without_a_key(machine, depot):

@@ -36,7 +36,9 @@ def installed(registry: PublicRegistry) -> str:
 
 def gates(registry: PublicRegistry) -> list[str]:
     """Return the addresses of all gates: a Service would show one of them."""
-    found = registry.find("items[?!metadata.deletionTimestamp].status.podIP", "pods", "-l", registry.selector("front"))
+    found = registry.find(
+        "items[?!(metadata.deletionTimestamp)].status.podIP", "pods", "-l", registry.selector("front")
+    )
     return [f"{address}:{GATE_TLS}" for address in found]
 
 
