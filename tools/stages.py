@@ -34,6 +34,9 @@ ALONE = ("storm", "airgap")
 SITUATIONS = tuple(name for name in (*itertools.chain(*LANES), *ALONE) if name != "molecule")
 # What "make faults" runs, for hours.
 FAULTS = ("faults", "faults_s3")
+# Before that, pushes and installations of bundles are killed at so many points.
+KILLED = ("tests/lab/airgap/test_killed.py", "tests/lab/bundle_push/test_interruptions.py")
+KILLS = {"HOMEPORT_INSTALL_KILLS": "20", "HOMEPORT_KILLS": "20"}
 LAB = (sys.executable, "-m", "lab")
 # Programs that tests start, and the Debian packages that hold them.
 KEYS = {"ssh-keygen": "openssh-client"}
@@ -68,6 +71,14 @@ def _molecule(*scenarios: str) -> Stage:
     return Stage(commands, needs, in_lab=True, programs=KEYS)
 
 
+def _faults() -> Stage:
+    """Return the scenarios that break things, and before them what is killed without a scenario."""
+    kills = [f"{name}={os.environ.get(name, number)}" for name, number in KILLS.items()]
+    scenarios = _molecule(*FAULTS)
+    killed = ["env", *kills, *PYTEST, *_words("PYTEST_ARGS"), "-k", "killed", *KILLED]
+    return dataclasses.replace(scenarios, commands=[killed, *scenarios.commands], needs=[*KILLED, *scenarios.needs])
+
+
 def stages() -> dict[str, Stage]:
     """Return the stages by name; LAB_ARGS, PYTEST_ARGS, MOLECULE_ARGS and BENCH_ARGS add to their command lines."""
     more = _words("PYTEST_ARGS")
@@ -94,7 +105,7 @@ def stages() -> dict[str, Stage]:
             programs=KEYS,
         ),
         "molecule": _molecule(os.environ.get("SCENARIO") or "default"),
-        "faults": _molecule(*FAULTS),
+        "faults": _faults(),
         **{name: _molecule(name) for name in SITUATIONS},
         "bench": Stage(
             [[sys.executable, "-m", "tests.bench", *_words("BENCH_ARGS")]], ["tests/bench/__main__.py"], in_lab=True

@@ -155,3 +155,13 @@ def test_every_scenario_is_run() -> None:
     folders = {path.parent.name for path in (stages.ROOT / "molecule").glob("*/molecule.yml")}
     # The default one is the stage of that name, and the one for long nights has a target of its own.
     assert folders == {*stages.SITUATIONS, "default", *stages.FAULTS}
+
+
+def test_faults_kill_more_often_than_the_tests_of_the_lab_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOMEPORT_KILLS", raising=False)
+    monkeypatch.setenv("HOMEPORT_INSTALL_KILLS", "3")
+    stage = stages.stages()["faults"]
+    assert {"HOMEPORT_INSTALL_KILLS=3", "HOMEPORT_KILLS=20"} < set(stage.commands[0])
+    for name in stages.KILLED:
+        assert name in stage.commands[0]
+        assert any(variable in (stages.ROOT / name).read_text(encoding="utf-8") for variable in stages.KILLS)
