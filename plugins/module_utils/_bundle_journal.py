@@ -49,6 +49,8 @@ class Journal:
         self._uploads: dict[str, dict[str, str]] = {}
         self._lock = threading.Lock()
         self._held: int | None = None
+        # What is done is taken out of the file with the next that begins: a URL too many is only asked in vain.
+        self._stale = False
         name = hashlib.sha256(f"{registry} {bundle_sha256}".encode()).hexdigest()[:24]
         self._path = os.path.join(folder, f"push-{name}.json") if folder else ""
         if self._path:
@@ -89,19 +91,25 @@ class Journal:
             return
         place = f"{repository}@{digest}"
         with self._lock:
-            if url:
-                self._uploads[place] = {"url": url}
-            elif self._uploads.pop(place, None) is None:
+            if not url:
+                self._stale |= self._uploads.pop(place, None) is not None
                 return
-            # A full disk must not end a push that needs no disk.
-            with contextlib.suppress(OSError):
-                write_file(self._path, json.dumps(self._uploads, sort_keys=True).encode() + b"\n", 0o600)
+            self._uploads[place] = {"url": url}
+            self._write()
+
+    def _write(self) -> None:
+        self._stale = False
+        # A full disk must not end a push that needs no disk.
+        with contextlib.suppress(OSError):
+            write_file(self._path, json.dumps(self._uploads, sort_keys=True).encode() + b"\n", 0o600)
 
     def close(self, *, done: bool = False) -> None:
         """Let others use it; a journal of a push that is done is removed."""
         held, self._held = self._held, None
         if held is None:
             return
+        if self._stale and not done:
+            self._write()
         if done and self._path:
             for path in (self._path, f"{self._path}.lock"):
                 with contextlib.suppress(OSError):

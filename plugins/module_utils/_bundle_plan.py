@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+import typing as t
 from collections.abc import Iterable, Sequence
 
 from ansible_collections.homeport.registry.plugins.module_utils import _bundle_format as fmt
@@ -102,8 +103,7 @@ class ImagePlan:
         return own | {self.keep: self.image.digest} | ({self.tag: self.image.digest} if self.tag else {})
 
 
-@dataclasses.dataclass(frozen=True)
-class Transfer:
+class Transfer(t.NamedTuple):
     """One content and where it has to go: sent to the first of `targets`, unless `source` is a repository that has it.
 
     `manifest` tells that it is one that is laid down as a blob, until a later volume completes its image.

@@ -12,9 +12,7 @@ import threading
 import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils import _bundle_format as fmt
-from ansible_collections.homeport.registry.plugins.module_utils import _bundle_referrers as referrers
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_check import Opened
-from ansible_collections.homeport.registry.plugins.module_utils._bundle_copy import copy_blob
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_errors import ContentError
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_journal import Journal, Progress
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_plan import ImagePlan, Plan, Transfer
@@ -41,6 +39,13 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_worker
 _OWN = frozenset((400, 404, 413, 416, 500))
 # As many of them in a row are the registry's after all.
 _MOST_FAILURES = 3
+
+
+def _referrers() -> t.Any:
+    """Return what few images need, and whose import costs all of them a start that is slower."""
+    from ansible_collections.homeport.registry.plugins.module_utils import _bundle_referrers
+
+    return _bundle_referrers
 
 
 @dataclasses.dataclass
@@ -234,6 +239,8 @@ class Pusher:
             body = Body(volume.opener(fmt.blob_path(one.digest)), one.size)
             send_blob(self._session, target, one.digest, body, url=url, limits=self._limits, watch=watch)
         else:
+            from ansible_collections.homeport.registry.plugins.module_utils._bundle_copy import copy_blob
+
             there = [name for name, digest in self._plan.found.blobs if digest == one.digest]
             names = dict.fromkeys([one.source, *sorted(there)])
             copy_blob(self._session, target, one.digest, one.size, names, url=url, limits=self._limits, watch=watch)
@@ -260,7 +267,7 @@ class Pusher:
         try:
             put_manifest(self._session, image.repository, reference, body, self._bundle.manifests[digest].media_type)
         except UnreachableError as exc:
-            if referrers.has_platforms(body):
+            if _referrers().has_platforms(body):
                 raise
             raise self._explain_silence(exc) from exc
         except HttpError as exc:
@@ -312,9 +319,10 @@ class Pusher:
             kept=[(image.repository, image.keep, image.image.digest) for image in wrote],
             threads=self._threads,
         )
+        unread = self.outcome.how.keys() - found.blobs
         for image in wrote:
             name = image.repository
-            lost = [f"the blob {digest}" for digest in image.blobs if self._is_lost(found.blobs, (name, digest))]
+            lost = [f"the blob {digest}" for digest in image.blobs if (name, digest) in unread]
             lost += [f"the manifest {digest}" for digest in image.manifests if (name, digest) not in found.manifests]
             if found.tags.get((name, image.keep)) != image.image.digest:
                 lost.append(f"the tag {image.keep}")
@@ -325,9 +333,6 @@ class Pusher:
                     " or a garbage collection without a restart of all replicas, shows like this"
                 )
 
-    def _is_lost(self, found: set[Place], place: Place) -> bool:
-        return place in self.outcome.how and place not in found
-
     def _publish(self, image: ImagePlan) -> None:
         """Set the tags that people use, what belongs to the image first, and look at what is served."""
         if self._has_failed(image):
@@ -336,7 +341,7 @@ class Pusher:
 
         def publish() -> None:
             for tag, body in self._lists(image).items():
-                digest = referrers.put_list(self._session, name, tag, body)
+                digest = _referrers().put_list(self._session, name, tag, body)
                 with self._lock:
                     self.outcome.tags[name, tag] = digest
             for tag, digest in sorted(image.tags.items(), key=lambda item: item[0] == image.tag):
@@ -358,6 +363,7 @@ class Pusher:
         name = image.repository
         if not image.image.referrers and not image.lists:
             return {}
+        referrers = _referrers()
         if self._refers is None:
             self._refers = referrers.knows_referrers(self._session, image.repository, image.image.digest)
         if self._refers:

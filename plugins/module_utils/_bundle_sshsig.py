@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import dataclasses
 import hashlib
 import re
 import struct
@@ -23,10 +22,9 @@ from ansible_collections.homeport.registry.plugins.module_utils._deps import req
 from ansible_collections.homeport.registry.plugins.module_utils._errors import MissingLibraryError
 
 try:
+    # Other kinds of keys are imported where there is one: what checks most signatures takes a third of the time.
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+    from cryptography.hazmat.primitives.asymmetric import ed25519
 
     require_cryptography("read keys")
 except (ImportError, MissingLibraryError):
@@ -46,8 +44,7 @@ _CURVES = {"nistp256": "SHA256", "nistp384": "SHA384", "nistp521": "SHA512"}
 _RSA = {"rsa-sha2-512": "SHA512", "rsa-sha2-256": "SHA256"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Signature:
+class Signature(t.NamedTuple):
     """The parts of a signature; `key` is the public key in the form that SSH sends."""
 
     key: bytes
@@ -62,8 +59,7 @@ class Signature:
         return fingerprint(self.key)
 
 
-@dataclasses.dataclass(frozen=True)
-class TrustedKey:
+class TrustedKey(t.NamedTuple):
     """A public key, in the form that SSH sends, and its comment."""
 
     blob: bytes
@@ -100,6 +96,10 @@ def sign(content: bytes, private_key: bytes, passphrase: str | None = None, *, n
         MissingLibraryError: without the cryptography library.
     """
     require_cryptography("sign")
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
     key = _private(private_key, passphrase)
     blob = _public_blob(key.public_key())
     message = _message(content, namespace, "sha512")
@@ -225,7 +225,12 @@ def _check(signature: Signature, message: bytes) -> None:
     key = _public(signature.key)
     if isinstance(key, ed25519.Ed25519PublicKey) and signature.algorithm == kind:
         key.verify(signature.value, message)
-    elif isinstance(key, rsa.RSAPublicKey) and signature.algorithm in _RSA:
+        return
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+    if isinstance(key, rsa.RSAPublicKey) and signature.algorithm in _RSA:
         # Bytes in front that are zero may have been left out.
         value = signature.value.rjust((key.key_size + 7) // 8, b"\0")
         key.verify(value, message, padding.PKCS1v15(), getattr(hashes, _RSA[signature.algorithm])())
@@ -240,6 +245,7 @@ def _check(signature: Signature, message: bytes) -> None:
 
 def _private(text: bytes, passphrase: str | None) -> t.Any:
     from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     secret = passphrase.encode() if passphrase else None
     where = "the private key"
@@ -279,6 +285,7 @@ def _public(blob: bytes) -> t.Any:
         return ed25519.Ed25519PublicKey.from_public_bytes(point)
     # It brings every cipher along, and takes longer than a signature does.
     from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
 
     key: t.Any = serialization.load_ssh_public_key(f"{kind} {base64.b64encode(blob).decode()}".encode())
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < _RSA_BITS:

@@ -15,7 +15,6 @@ import threading
 import typing as t
 from collections.abc import Collection, Iterable
 
-from ansible_collections.homeport.registry.plugins.module_utils import _registry_listing as listing
 from ansible_collections.homeport.registry.plugins.module_utils._registry_ahead import Question, ask_ahead
 from ansible_collections.homeport.registry.plugins.module_utils._registry_client import (
     get_manifest,
@@ -28,12 +27,12 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_client
     open_blob,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
+    NOT_NOW,
     DigestError,
     HttpError,
     NotFoundError,
     TruncatedError,
 )
-from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import NOT_NOW
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import Headers
 from ansible_collections.homeport.registry.plugins.module_utils._registry_workers import in_parallel
@@ -175,9 +174,9 @@ class _Looker:
 
     def question(self, one: _Wanted) -> Question | None:
         """Return what asks for it, unless it takes a look of another kind."""
-        if one.kind in ("kept", "manifest"):
+        if one.kind != "blob":
             return manifest_question(one.repository, one.reference)
-        return last_byte_question(one.repository, one.reference, one.size) if one.kind == "blob" and one.size else None
+        return last_byte_question(one.repository, one.reference, one.size) if one.size else None
 
     def use(self, one: _Wanted, status: int, headers: Headers, body: bytes) -> list[_Wanted] | None:
         """Take down what an answer says, if it leaves no doubt."""
@@ -193,6 +192,9 @@ class _Looker:
         shown = manifest.digest
         if status != 200 or wrong or (one.kind == "manifest" and shown != one.reference):
             return None
+        if one.kind == "tag":
+            self._note(one, tag=shown)
+            return []
         there = shown == (one.digest or one.reference)
         self._note(one, manifest=shown if there else "", tag=shown if one.kind == "kept" else "")
         return [] if there else below
@@ -233,6 +235,9 @@ def find_elsewhere(session: Session, digests: Collection[str], manifests: Collec
     Raises:
         RegistryError: when the registry does not tell its repositories.
     """
+    # Only a delta may have to look for something, and what is not imported starts sooner.
+    from ansible_collections.homeport.registry.plugins.module_utils import _registry_listing as listing
+
     found, lock = Survey(), threading.Lock()
     names, _problems = listing.repositories(session)
     open_blobs, open_manifests = set(digests), set(manifests)

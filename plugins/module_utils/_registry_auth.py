@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 import re
 import threading
 import time
+import typing as t
 from collections.abc import Callable, Sequence
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -33,8 +33,7 @@ _LIFETIME = 60.0
 _MARGIN = 5.0
 
 
-@dataclasses.dataclass(frozen=True)
-class Challenge:
+class Challenge(t.NamedTuple):
     """What a server asks for; `scheme` is in lower case."""
 
     scheme: str
@@ -59,7 +58,7 @@ def parse_challenges(values: Sequence[str]) -> list[Challenge]:
             elif match := _SCHEME.match(value, position):
                 found.append((match.group(1).lower(), {}))
             position = match.end() if match else position + 1
-    keys = [field.name for field in dataclasses.fields(Challenge)][1:]
+    keys = Challenge._fields[1:]
     return [Challenge(scheme, **{key: parameters.get(key, "") for key in keys}) for scheme, parameters in found]
 
 

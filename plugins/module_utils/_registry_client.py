@@ -68,8 +68,7 @@ class Manifest(Descriptor):
         return _object(self.body, f"read the manifest {self.digest}", self.digest)
 
 
-@dataclasses.dataclass(frozen=True)
-class Ping:
+class Ping(t.NamedTuple):
     """What the registry says at its front door, to one user."""
 
     status: int

@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 
 from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
 
+# Statuses of a registry that as a whole does not answer now, which says nothing about a content.
+NOT_NOW = frozenset((429, 502, 503, 504))
+
 
 class UnreachableError(RegistryError):
     """No complete answer came back."""

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import email.utils
 import http.client
 import typing as t
@@ -38,8 +37,7 @@ CHUNK = 1 << 20
 _DRAIN = 64 << 10
 
 
-@dataclasses.dataclass(frozen=True)
-class Body:
+class Body(t.NamedTuple):
     """A request body that can be sent more than once.
 
     `open` returns a new binary stream positioned at its beginning, which has `readinto` (see also `send_body`); `size`
@@ -50,8 +48,7 @@ class Body:
     size: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Exchange:
+class Exchange(t.NamedTuple):
     """One request and its answer, for evidence."""
 
     method: str

@@ -35,6 +35,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_conten
     name_of,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
+    NOT_NOW,
     DigestError,
     HttpError,
     NotFoundError,
@@ -55,8 +56,6 @@ __all__ = [
     "take_inventory",
 ]
 
-# The registry as a whole does not answer now, which says nothing about a content.
-NOT_NOW = frozenset((429, 502, 503, 504))
 # A content that is looked at while somebody deletes it is looked at again.
 _PASSES = 2
 

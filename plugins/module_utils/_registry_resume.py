@@ -10,7 +10,6 @@ a proxy that refuses large bodies gets smaller ones.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import time
 import typing as t
@@ -43,8 +42,7 @@ class StalledError(UnreachableError):
     """Nothing has moved for too long, in spite of all attempts."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Limits:
+class Limits(t.NamedTuple):
     """How long to go on: failures in a row without a byte between them, and seconds.
 
     `stall` ends an upload of which nothing moves in spite of all attempts, `busy` is how long a registry may ask to
@@ -61,8 +59,7 @@ def _nobody(*_values: t.Any) -> None:
     pass
 
 
-@dataclasses.dataclass(frozen=True)
-class Watch:
+class Watch(t.NamedTuple):
     """Who is told: of the URL of an upload that was opened, of errors that are gone around, of bytes that were sent.
 
     Bytes are told as how many they are and where in the content they end.

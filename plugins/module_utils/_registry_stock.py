@@ -19,9 +19,8 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_conten
     in_order,
     name_of,
 )
-from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import HttpError
+from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import NOT_NOW, HttpError
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import (
-    NOT_NOW,
     Inventory,
     Problem,
     take_inventory,

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import re
 import socket
@@ -57,8 +56,7 @@ def make_context(*, ca_file: str | None = None, ca_text: str | None = None, veri
         ) from exc
 
 
-@dataclasses.dataclass(frozen=True)
-class Certificate:
+class Certificate(t.NamedTuple):
     """What a certificate says."""
 
     subject: str
@@ -70,8 +68,7 @@ class Certificate:
     sha256: str
 
 
-@dataclasses.dataclass(frozen=True)
-class TlsReport:
+class TlsReport(t.NamedTuple):
     """What a server showed: protocol, chain (leaf first), and why it is not trusted, if it is not."""
 
     protocol: str

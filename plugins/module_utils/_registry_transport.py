@@ -46,6 +46,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_tls im
 from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import (
     PlainConnection,
     SecureConnection,
+    is_quiet,
 )
 
 if t.TYPE_CHECKING:
@@ -55,6 +56,8 @@ MAX_REDIRECTS = 5
 _BUSY = frozenset((429, 503))
 # Seconds between questions to a busy server that does not say when to come back.
 _BREATH = 1.0
+# Seconds in which nothing on the way forgets a connection.
+_MOMENT = 2.0
 _GATEWAY = frozenset((502, 504))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
@@ -99,7 +102,8 @@ class Transport:
         self._proxies = proxies
         self.sleep = sleep
         self._lock = threading.Lock()
-        self._idle: dict[Origin, list[http.client.HTTPConnection]] = {}
+        # What was used last comes last; with each when that was.
+        self._idle: dict[Origin, list[tuple[http.client.HTTPConnection, float]]] = {}
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -111,7 +115,7 @@ class Transport:
     def close(self) -> None:
         """Close the idle connections."""
         with self._lock:
-            connections = [connection for idle in self._idle.values() for connection in idle]
+            connections = [connection for idle in self._idle.values() for connection, _since in idle]
             self._idle.clear()
         for connection in connections:
             connection.close()
@@ -206,14 +210,14 @@ class Transport:
         """Send once; an idle connection that the server had closed meanwhile is replaced without counting."""
         origin = origin_of(url)
         while True:
-            # Only a new connection tells for sure that the server has not seen the request yet.
-            connection, used = self.take(origin) if repeatable else (self._connect(origin), False)
+            connection, used = self.take(origin, open_for_sure=not repeatable)
             began = time.monotonic()
             try:
                 raw, intact = send(connection, method, url, headers, body)
             except (OSError, http.client.HTTPException) as exc:
                 connection.close()
-                if used and isinstance(exc, (ConnectionError, *BROKEN_TLS)):
+                # Where a kept one breaks, nobody knows whether the server has seen the request.
+                if used and repeatable and isinstance(exc, (ConnectionError, *BROKEN_TLS)):
                     continue
                 where = f"{method} {without_query(url)}"
                 proxy = self._proxies.to(origin) if self._proxies else None
@@ -231,12 +235,27 @@ class Transport:
         """Tell whether a proxy is asked for what has this address."""
         return bool(self._proxies and self._proxies.to(origin_of(url)))
 
-    def take(self, origin: Origin) -> tuple[http.client.HTTPConnection, bool]:
-        """Return a connection, which is to be given back, and whether it was used before."""
-        with self._lock:
-            idle = self._idle.get(origin)
-            if idle:
-                return idle.pop(), True
+    def take(self, origin: Origin, *, open_for_sure: bool = False) -> tuple[http.client.HTTPConnection, bool]:
+        """Return a connection, which is to be given back, and whether it was used before.
+
+        With `open_for_sure` one that was used is returned only if that was a moment ago and the server has not hung up
+        since; a body sent on it finds the path as fast as it has become.
+        """
+        while True:
+            with self._lock:
+                idle = self._idle.get(origin)
+                if not idle:
+                    break
+                connection, since = idle.pop()
+            if not open_for_sure:
+                return connection, True
+            # What was used last is on top: those below it are older, and stay for whom they are good enough.
+            if time.monotonic() - since > _MOMENT:
+                self.give_back(origin, connection, True, since)
+                break
+            if is_quiet(connection):
+                return connection, True
+            connection.close()
         return self._connect(origin), False
 
     def _connect(self, origin: Origin) -> http.client.HTTPConnection:
@@ -256,11 +275,14 @@ class Transport:
     def _release(self, origin: Origin, connection: http.client.HTTPConnection, intact: bool, ended: bool) -> None:
         self.give_back(origin, connection, intact and ended)
 
-    def give_back(self, origin: Origin, connection: http.client.HTTPConnection, usable: bool) -> None:
-        """Keep a connection for the next request if it is usable, or close it."""
+    def give_back(
+        self, origin: Origin, connection: http.client.HTTPConnection, usable: bool, since: float | None = None
+    ) -> None:
+        """Keep a connection for the next request if it is usable, or close it; `since` is when it was used last."""
         # Without a socket the server asked to close.
         if not usable or connection.sock is None:
             connection.close()
             return
         with self._lock:
-            self._idle.setdefault(origin, []).append(connection)
+            idle = self._idle.setdefault(origin, [])
+            idle.append((connection, time.monotonic() if since is None else since))

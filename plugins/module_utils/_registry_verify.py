@@ -35,6 +35,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_conten
     name_of,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
+    NOT_NOW,
     DigestError,
     HttpError,
     NotFoundError,
@@ -42,7 +43,6 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_errors
     without_query,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import (
-    NOT_NOW,
     manifest_problem,
     take_inventory,
 )

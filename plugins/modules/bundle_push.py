@@ -252,6 +252,7 @@ problems:
   sample: []
 """
 
+import gc
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -292,6 +293,8 @@ def argument_spec() -> dict[str, dict[str, t.Any]]:
 
 def main() -> None:
     """Run the module."""
+    # What was imported stays to the end: looking through it again and again is for nothing.
+    gc.freeze()
     module = AnsibleModule(
         argument_spec=argument_spec(),
         mutually_exclusive=CONNECTION_EXCLUSIVE,

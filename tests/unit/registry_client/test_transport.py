@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from ansible_collections.homeport.registry.plugins.module_utils import _registry_transport
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     ProtocolError,
     TlsError,
@@ -82,6 +83,59 @@ def test_a_request_that_must_not_be_repeated_goes_out_once(server, transport, pa
         transport.request("PATCH", server.url, body=b"x", repeatable=False)
     assert server.seen() == ["GET /", "PATCH /"]
     assert pauses == []
+
+
+def test_a_body_goes_out_where_the_last_answer_came_from(server, transport):
+    server.replies(Reply(202), Reply(201))
+    get(transport, server.url, "POST")
+    body = Body(lambda: io.BytesIO(b"content"), 7)
+    assert get(transport, server.url, "PUT", body=body, repeatable=False)[0] == 201
+    assert server.requests[1].body == b"content"
+    assert connections(server) == 1
+
+
+def test_no_body_goes_out_where_the_server_has_hung_up(transport, pauses):
+    """Nobody could tell whether the server had seen it, and it must not be sent twice."""
+    answer = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+    heads: list[bytes] = []
+    hung_up = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+
+        def serve():
+            for _number in range(2):
+                connection, _address = listener.accept()
+                with connection:
+                    connection.settimeout(10)
+                    heads.append(connection.recv(1 << 16))
+                    connection.sendall(answer)
+                hung_up.set()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        assert get(transport, url, "POST")[0] == 202
+        assert hung_up.wait(10)
+        # The end of a connection on the same machine arrives at once, but not before it was sent.
+        time.sleep(0.05)
+        assert get(transport, url, "PATCH", body=b"x", repeatable=False)[0] == 202
+        thread.join()
+    assert [head.split()[0] for head in heads] == [b"POST", b"PATCH"]
+    assert pauses == []
+
+
+def test_no_body_goes_out_where_nothing_went_for_long(server, transport, monkeypatch):
+    monkeypatch.setattr(_registry_transport, "_MOMENT", 0.0)
+    get(transport, server.url)
+    get(transport, server.url, "PATCH", body=b"x", repeatable=False)
+    assert connections(server) == 2
+    # The one that was left alone is still good for what may be repeated.
+    monkeypatch.undo()
+    with ThreadPoolExecutor(2) as pool:
+        together = threading.Barrier(2, timeout=10)
+        server.reply = lambda request: (together.wait(), Reply())[1]
+        list(pool.map(lambda _number: get(transport, server.url), range(2)))
+    assert connections(server) == 2
 
 
 def test_a_lost_answer_is_asked_for_again(server, transport, pauses):
