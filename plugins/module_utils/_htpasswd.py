@@ -16,7 +16,6 @@ import re
 import typing as t
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.homeport.registry.plugins.module_utils._deps import BcryptHandler, load_bcrypt
 from ansible_collections.homeport.registry.plugins.module_utils._errors import HtpasswdError
@@ -308,6 +307,9 @@ def _renew_all(users: Sequence[User], current: Mapping[str, str], cost: int) -> 
         return _renew(hasher, user.password or "", current.get(user.name), cost)
 
     # bcrypt releases the interpreter lock, so threads use every core.
+    # Every template that uses a filter of this collection loads this file, and hardly any hashes.
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(max_workers=min(_cpus(), len(users))) as pool:
         return list(pool.map(renew, users))
 

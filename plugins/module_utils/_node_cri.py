@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import http.client
 import json
 import os
 import re
@@ -225,24 +224,17 @@ def ctr_of(runtime: Runtime) -> list[str]:
     return [program, "--address", runtime.endpoint, "--namespace", NAMESPACE] if program else []
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 def _docker(
     runtime: Runtime, method: str, path: str, headers: t.Mapping[str, str] | None = None, timeout: float = 10
 ) -> str:
-    connection = _UnixConnection(runtime.endpoint, timeout)
+    # Hardly any node has Docker, and what this loads takes longer than the rest of a run that changes nothing.
+    import http.client
+
+    connection = http.client.HTTPConnection("localhost", timeout=timeout)
     try:
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.settimeout(timeout)
+        connection.sock.connect(runtime.endpoint)
         connection.request(method, path, headers=dict(headers or {}))
         return connection.getresponse().read().decode(errors="replace")
     except (OSError, http.client.HTTPException) as exc:
