@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import collections
 import http.client
+import itertools
+import threading
 import time
 import typing as t
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,6 +34,8 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_worker
 
 Item = t.TypeVar("Item")
 
+# One interpreter reads all answers: more connections than these only make its threads wait for each other.
+_LINES = 4
 # Questions on the way on one connection, and their bytes: what a server takes in while nobody reads its answers.
 _AHEAD = 16
 _BYTES = 32 << 10
@@ -72,13 +76,27 @@ def ask_ahead(
     Args:
         session: whose registry is asked.
         items: taken one by one, by one thread at a time.
-        threads: connections to use at once, at least 1.
+        threads: connections to use at once, at least 1; fewer do while all answers are plain.
         question: returns what to ask, or nothing for what is to be asked in the ordinary way.
         use: gets the status, whatever it is, the headers and the body of a plain answer, and returns what is to be
             asked on account of it, or nothing when it is to be asked again in the ordinary way.
         otherwise: asks for an item in the ordinary way and does all that is to be done.
     """
-    share(lambda mine: _Asker(session, mine, question, use, otherwise).run(), items, threads)
+    numbers = itertools.count()
+    all_wanted = threading.Event()
+
+    def work(mine: Iterator[Item]) -> None:
+        if next(numbers) >= _LINES:
+            all_wanted.wait()
+            for item in mine:
+                otherwise(item)
+            return
+        try:
+            _Asker(session, mine, question, use, otherwise, all_wanted).run()
+        finally:
+            all_wanted.set()
+
+    share(work, items, threads)
 
 
 class _Asker(t.Generic[Item]):
@@ -91,12 +109,14 @@ class _Asker(t.Generic[Item]):
         question: Callable[[Item], Question | None],
         use: Callable[[Item, int, Headers, bytes], Iterable[Item] | None],
         otherwise: Callable[[Item], object],
+        all_wanted: threading.Event,
     ) -> None:
         self._session = session
         self._items = items
         self._question = question
         self._use = use
         self._otherwise = otherwise
+        self._all_wanted = all_wanted
         self._new: list[Item] = []
         self._line: Line | None = None
         # Not answered yet, each with its address and when it was sent, and the bytes of all.
@@ -107,6 +127,8 @@ class _Asker(t.Generic[Item]):
 
     def run(self) -> None:
         """Ask until there is nothing more to ask."""
+        if not self._patience:
+            self._all_wanted.set()
         try:
             while True:
                 if len(self._asked) <= _AHEAD // 2:
@@ -169,11 +191,18 @@ class _Asker(t.Generic[Item]):
             self._session.transport.observer(Exchange("GET", url, answer.status, time.monotonic() - began))
         more = self._use(item, answer.status, answer.headers, answer.body)
         if more is None:
-            self._patience = max(self._patience - 1, 0)
+            self._lose_patience()
             self._otherwise(item)
         else:
-            self._patience = min(self._patience + 1, _PATIENCE) if self._patience else 0
+            if 0 < self._patience < _PATIENCE:
+                self._patience += 1
             self._new += more
+
+    def _lose_patience(self, left: int | None = None) -> None:
+        """Count an answer that is not plain; those who wait in the ordinary way need every connection."""
+        self._patience = max(self._patience - 1, 0) if left is None else left
+        if not self._patience:
+            self._all_wanted.set()
 
     def _give_up(self, error: Exception | None = None) -> None:
         """Leave the connection, and ask in the ordinary way for what it has not answered."""
@@ -188,7 +217,7 @@ class _Asker(t.Generic[Item]):
                 self._new += reversed(asked)
                 return
         # Who answers one question and forgets the others would let us wait each time.
-        self._patience = 0 if isinstance(error, TimeoutError) else max(self._patience - 1, 0)
+        self._lose_patience(0 if isinstance(error, TimeoutError) else None)
         for item in asked:
             self._otherwise(item)
 

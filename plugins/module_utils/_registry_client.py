@@ -130,12 +130,15 @@ def manifest_in(reference: str, headers: Headers, body: bytes) -> tuple[Manifest
     announced = headers.get("Docker-Content-Digest") or ""
     wanted = reference if is_digest(reference) else announced if is_digest(announced) else "sha256:"
     seen = digest_of(body, wanted)
+    media_type = headers.get_content_type()
+    if seen == wanted == announced:
+        return Manifest(media_type, seen, len(body), body), ""
     wrong = ""
     for source, digest in (("was asked for", reference), ("is announced", announced)):
         # One content may be known by digests of two algorithms; only the one computed can be compared.
         if is_digest(digest) and digest.partition(":")[0] == wanted.partition(":")[0] and digest != seen:
             wrong = f"{digest} {source}, the content is {seen}"
-    return Manifest(headers.get_content_type(), seen, len(body), body), wrong
+    return Manifest(media_type, seen, len(body), body), wrong
 
 
 def head_manifest(session: Session, repository: str, reference: str) -> Descriptor:

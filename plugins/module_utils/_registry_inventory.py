@@ -251,6 +251,8 @@ class _Reader:
         with self._lock:
             self.repositories[name].entries[entry.digest] = entry
             claimed.add(entry.digest)
+            if not entry.children:
+                return []
             # An index may name a child twice.
             new = {child.digest for child in entry.children} - claimed
             claimed |= new

@@ -164,6 +164,7 @@ def check_base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+@functools.lru_cache(maxsize=256)
 def is_repository(name: str) -> bool:
     """Tell whether a repository name is well formed."""
     return bool(_REPOSITORY.fullmatch(name))
@@ -185,6 +186,8 @@ def check_repository(name: str) -> str:
     return name
 
 
+# A client looks at the same digest several times for each content.
+@functools.lru_cache(maxsize=1024)
 def is_digest(reference: str) -> bool:
     """Tell whether a reference is a digest of a known algorithm."""
     return _DIGEST.fullmatch(reference) is not None
@@ -242,6 +245,7 @@ class Hasher:
 
 def digest_of(content: bytes, like: str = "sha256:") -> str:
     """Return the digest of a content by the algorithm of the digest `like`."""
-    hasher = Hasher(like)
-    hasher.update(content)
-    return hasher.digest
+    algorithm = like.partition(":")[0]
+    # Not by name where it can be avoided, which takes longer than to hash a manifest.
+    made = hashlib.sha256(content) if algorithm == "sha256" else hashlib.new(algorithm, content)
+    return f"{algorithm}:{made.hexdigest()}"

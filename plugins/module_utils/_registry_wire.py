@@ -31,6 +31,13 @@ _BREAKS = re.compile(r"[\r\n\x00]|[^\x00-\xff]")
 _BREAKS_OUT = "a request must not hold spaces, control characters or foreign letters"
 
 
+# How the names of headers that are asked for all the time look in a text.
+_MARKS = {
+    name: f"\r\n{name.lower()}:"
+    for name in ("connection", "content-length", "content-type", "transfer-encoding", "Docker-Content-Digest")
+}
+
+
 class Headers:
     """Headers of an answer, by names in any case; read when somebody asks for one."""
 
@@ -41,8 +48,8 @@ class Headers:
         self._text = text
         self._lower = text.lower()
         # Few are ever asked for, so they are looked up in the text, unless a name or a value is written unusually.
-        usual = not any(sign in text for sign in ("\r\n ", "\r\n\t", " :", "\t:"))
-        self._values = None if usual else self._read(text)
+        unusual = "\r\n " in text or "\r\n\t" in text or " :" in text or "\t:" in text
+        self._values = self._read(text) if unusual else None
 
     @staticmethod
     def _read(text: str) -> dict[str, list[str]]:
@@ -69,7 +76,7 @@ class Headers:
         if self._values is not None:
             values = self._values.get(name.lower())
             return values[0] if values else default
-        mark = f"\r\n{name.lower()}:"
+        mark = _MARKS.get(name) or f"\r\n{name.lower()}:"
         found = self._lower.find(mark)
         if found < 0:
             return default

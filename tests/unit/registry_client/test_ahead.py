@@ -245,6 +245,35 @@ def test_a_server_without_plain_answers_is_soon_not_asked_ahead(raw, asked):
     assert len(raw.paths) <= 200 + 4 * 16
 
 
+def test_plain_answers_need_few_connections(raw, asked):
+    numbers = list(range(400))
+    asked.ask(numbers, 8)
+    assert asked.bodies == everything(numbers)
+    assert 1 <= raw.connections <= 4
+
+
+def test_answers_that_are_not_plain_get_every_connection(raw, asked):
+    together = threading.Barrier(8, timeout=4)
+
+    def chunked(path: str, connection: int, number: int) -> bytes:
+        # Nobody gets an answer in the ordinary way until eight wait for one.
+        if path in late:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                together.wait()
+        return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (
+            len(path),
+            path.encode(),
+        )
+
+    # What comes after the answers by which the first threads have lost their patience.
+    late = {f"/{number}" for number in range(600, 608)}
+    raw.reply = chunked
+    numbers = list(range(608))
+    asked.ask(numbers, 8)
+    assert asked.bodies == everything(numbers)
+    assert not together.broken
+
+
 def test_errors_of_the_ordinary_way_end_it(raw, asked):
     raw.reply = lambda path, connection, number: plain("", status="404 Not Found") if path == "/7" else plain(path)
     with pytest.raises(HttpError, match="404"):
