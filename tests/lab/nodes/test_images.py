@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 import yaml
@@ -151,6 +152,11 @@ def test_an_image_that_was_there_already_is_pinned_and_stays(machine, node, tmp_
     first = archive.add(FIRST, "one")
     path = archive.write(tmp_path / "images.tar")
     assert not machine.ctr("images", "import", "--no-unpack", path).returncode
+    # CRI takes note of it, by labels and one more name, only a moment later.
+    deadline = time.monotonic() + 30
+    while [("managed" in line) for line in state_of(machine)] != [True, True]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     untouched = state_of(machine)
 
     result = node(images=[first])

@@ -111,10 +111,20 @@ def test_a_private_key_stays_with_the_ca(machine, depot):
     assert "BEGIN PRIVATE" not in str({key: value for key, value in failed.items() if key != "invocation"})
 
 
-@pytest.mark.parametrize("name", ["_default", "https://depot.test", "depot.test/team", ""])
-def test_a_name_that_is_no_registry(machine, depot, name):
+@pytest.mark.parametrize(
+    ("name", "got", "remedy"),
+    [
+        ("_default", "every image of the node", "Name the registries one by one."),
+        *(
+            (name, "no host name", "what image names begin with")
+            for name in ("https://depot.test", "depot.test/team", "")
+        ),
+    ],
+)
+def test_a_name_that_is_no_registry(machine, depot, name, got, remedy):
     failed = machine.refuse(registries=[depot.wish(name=name)])
-    assert "Name the registries one by one" in failed["remedy"] or "no host name" in failed["got"]
+    assert got in failed["got"]
+    assert remedy in failed["remedy"]
 
 
 def test_no_mirror_for_everything(machine, depot):
