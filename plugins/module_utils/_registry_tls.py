@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 import socket
@@ -56,7 +57,8 @@ def make_context(*, ca_file: str | None = None, ca_text: str | None = None, veri
         ) from exc
 
 
-class Certificate(t.NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Certificate:
     """What a certificate says."""
 
     subject: str
@@ -68,7 +70,8 @@ class Certificate(t.NamedTuple):
     sha256: str
 
 
-class TlsReport(t.NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class TlsReport:
     """What a server showed: protocol, chain (leaf first), and why it is not trusted, if it is not."""
 
     protocol: str
