@@ -196,9 +196,9 @@ def run_named(name: str, stage: Stage, env: Mapping[str, str], out: TextIO | Non
 def plan(words: Sequence[str]) -> list[tuple[tuple[str, ...], ...]]:
     """Return what is run one after the other: lanes, mostly a single one of a single stage.
 
-    All stages follow each other unless HOMEPORT_LANES is 2.
+    Scenarios that mostly wait go on beside each other unless HOMEPORT_LANES is 1.
     """
-    beside = os.environ.get("HOMEPORT_LANES", "") == str(len(LANES))
+    beside = os.environ.get("HOMEPORT_LANES", "") != "1"
     found: list[tuple[tuple[str, ...], ...]] = []
     for word in words:
         if word != "scenarios":

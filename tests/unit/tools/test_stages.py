@@ -121,7 +121,7 @@ def test_stages_beside_each_other_are_summed_up_too(
         "alone": Stage([PASS], []),
     }
     monkeypatch.setenv("HOMEPORT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HOMEPORT_LANES", "2")
+    monkeypatch.delenv("HOMEPORT_LANES", raising=False)
     monkeypatch.setattr(stages, "stages", lambda: known)
     monkeypatch.setattr(stages, "LANES", (("left", "after"), ("right",)))
     monkeypatch.setattr(stages, "ALONE", ("alone",))
@@ -133,11 +133,11 @@ def test_stages_beside_each_other_are_summed_up_too(
     assert lines[-2:] == ["failed: after, before or between its tests: see there", "8 passed, 1 failed"]
 
 
-def test_two_lanes_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOMEPORT_LANES", "2")
+def test_two_lanes_unless_one_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOMEPORT_LANES", raising=False)
     beside = stages.plan(["lint", "scenarios"])
     assert beside[:2] == [(("lint",),), stages.LANES]
-    monkeypatch.delenv("HOMEPORT_LANES")
+    monkeypatch.setenv("HOMEPORT_LANES", "1")
     single = stages.plan(["lint", "scenarios"])
     assert {len(group) for group in single} == {1}
     flat = [[name for group in planned for lane in group for name in lane] for planned in (single, beside)]
