@@ -18,6 +18,8 @@ TOGETHER = {"airgap", "bench_counts", "egress", "nodes"}
 ON_NODES = ("tests/lab/airgap", "tests/lab/controller/test_jobs.py")
 
 
+# First, because what reads the groups was registered after this file and is asked before it.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file, or of one of those folders, in one process and in order."""
     for item in items:
