@@ -98,7 +98,7 @@ def stages() -> dict[str, Stage]:
         ),
         "lab": Stage([[*LAB, "up", *_words("LAB_ARGS")]], ["lab/__main__.py"]),
         "lab-tests": Stage(
-            [[*PYTEST, *WORKERS, "loadgroup", *more, "tests/lab"]],
+            [[*PYTEST, *WORKERS, "loadscope", *more, "tests/lab"]],
             ["tests/lab"],
             in_lab=True,
             counts_itself=True,
