@@ -18,6 +18,8 @@ from tools.paths import ROOT
 TOGETHER = {"airgap", "bench_counts", "egress", "nodes"}
 # These write to the nodes of the cluster.
 ON_NODES = ("tests/lab/airgap", "tests/lab/controller/test_jobs.py")
+# Few tests that take longest; xdist begins with those that are many.
+FIRST = "cluster nodes"
 
 
 def group_of(nodeid: str) -> str:
@@ -25,7 +27,7 @@ def group_of(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
     folder = file.rpartition("/")[0]
     owner = folder if folder.rpartition("/")[2] in TOGETHER else file
-    return "cluster nodes" if owner in ON_NODES else owner
+    return FIRST if owner in ON_NODES else owner
 
 
 class Groups(LoadScopeScheduling):
@@ -33,6 +35,11 @@ class Groups(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)
+
+    def _assign_work_unit(self, node: t.Any) -> None:
+        if FIRST in self.workqueue:
+            self.workqueue.move_to_end(FIRST, last=False)
+        super()._assign_work_unit(node)
 
 
 # Not by marks, which xdist 3.8 hands on in names of tests that pytest 9.2 does not let it change.
