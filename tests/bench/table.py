@@ -106,7 +106,8 @@ def _trust(results: Mapping[str, Any]) -> list[str]:
 
 def _list(results: Mapping[str, Any]) -> list[str]:
     titles = {
-        listing.OURS: f"inventory, {listing.CONNECTIONS} connections",
+        # More than four bring nothing as long as all answers are plain, see ask_ahead.
+        listing.OURS: f"inventory, 4 of {listing.CONNECTIONS} connections",
         listing.WRK: f"`wrk` with the same questions, {listing.CONNECTIONS} connections",
         listing.SKOPEO: "`skopeo list-tags`, `skopeo inspect --raw`",
     }
