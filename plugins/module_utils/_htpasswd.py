@@ -306,10 +306,10 @@ def _renew_all(users: Sequence[User], current: Mapping[str, str], cost: int) -> 
     def renew(user: User) -> tuple[str, Verb, str]:
         return _renew(hasher, user.password or "", current.get(user.name), cost)
 
-    # bcrypt releases the interpreter lock, so threads use every core.
     # Every template that uses a filter of this collection loads this file, and hardly any hashes.
     from concurrent.futures import ThreadPoolExecutor
 
+    # bcrypt releases the interpreter lock, so threads use every core.
     with ThreadPoolExecutor(max_workers=min(_cpus(), len(users))) as pool:
         return list(pool.map(renew, users))
 
