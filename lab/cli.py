@@ -111,6 +111,7 @@ def down() -> None:
     layout.KUBECONFIG.unlink(missing_ok=True)
     running = engine.current()
     print(f"cluster: {cluster.delete(running) if running else 'none (no engine is running)'}")
+    cluster.forget_shared()
 
 
 def clean() -> None:

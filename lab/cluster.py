@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,7 @@ def create(engine: Engine, recipe: Recipe) -> str:
     """Make the cluster with kind; leave the nodes' last words in the log when that fails."""
     layout.STATE.mkdir(exist_ok=True)
     layout.KUBECONFIG.unlink(missing_ok=True)
+    forget_shared()
     try:
         kind(
             engine,
@@ -113,6 +115,11 @@ def _keep_last_words(engine: Engine) -> None:
             ):
                 done = shell.attempt(["docker", *words], env=engine.environment())
                 log.write(f"\n== {name}: {' '.join(words)}\n{done.stdout}{done.stderr}")
+
+
+def forget_shared() -> None:
+    """Remove what the nodes of an earlier cluster shared."""
+    shutil.rmtree(layout.SHARED, ignore_errors=True)
 
 
 def delete(engine: Engine) -> str:

@@ -25,6 +25,8 @@ CHECKOUT = PACKAGE.parent
 RUN = Path("/run/homeport-lab")
 SOCKET = RUN / "docker.sock"
 LOCK = Path("/run/homeport-lab.lock")
+# What both nodes have at /shared, as lab/kind says: of the engine's machine, since no node can lend its own.
+SHARED = Path("/var/lib/homeport-lab")
 
 STATE = CHECKOUT / ".lab"
 KUBECONFIG = STATE / "kubeconfig"

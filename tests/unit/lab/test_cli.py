@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lab import cli, cluster, daemon, engine, kubectl, layout, packages, preflight, shell, steps, tools, versions
 from lab.cluster import Recipe
@@ -50,6 +51,13 @@ RUNNING = "homeport-worker running\nhomeport-control-plane running\n"
 def test_a_cluster_runs_when_both_nodes_do(monkeypatch: pytest.MonkeyPatch, listing: str, running: bool) -> None:
     answer(monkeypatch, listing)
     assert cluster.is_running(OWN) is running
+
+
+@pytest.mark.parametrize("chosen", ["build", "pull"])
+def test_both_nodes_share_the_directory_that_goes_with_the_cluster(chosen: str) -> None:
+    nodes = yaml.safe_load((layout.PACKAGE / "kind" / f"{chosen}.yaml").read_text())["nodes"]
+    shared = [{"hostPath": str(layout.SHARED), "containerPath": "/shared"}]
+    assert [node["extraMounts"] for node in nodes] == [shared] * len(layout.NODES)
 
 
 @pytest.fixture

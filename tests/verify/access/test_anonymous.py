@@ -85,13 +85,14 @@ def test_list_of_repositories_is_for_accounts(source: str, client: Client, reade
 
 def test_stranger_pulls_while_the_writer_is_away(source: str, client: Client, registry: Registry) -> None:
     """Neither the door nor a pull needs the writer."""
+    writers = len(registry.pods("writer"))
     registry.scale_writer(0)
     try:
         assert client.http("/v2/").status == 401
         assert client.http(MANIFEST, *ACCEPT).status == 200
         assert client.http("/v2/open/app/blobs/uploads/", "-X", "POST").status == 503
     finally:
-        registry.scale_writer(1)
+        registry.scale_writer(writers)
 
 
 def test_health_agrees(source: str, registry: Registry, client: Client, reader: Account, writer: Account) -> None:

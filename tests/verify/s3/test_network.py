@@ -34,6 +34,5 @@ def test_pods_hold_nothing_of_a_volume(registry: Registry) -> None:
     assert registry.find("items[].metadata.name", "pvc") == []
     for name in (registry.name, registry.writer):
         spec = registry.find("spec.template.spec", "deployment", name)
-        assert "affinity" not in spec or spec["affinity"] == {}
-        keys = [entry["topologyKey"] for entry in spec["topologySpreadConstraints"]]
-        assert keys == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+        assert list(spec["affinity"]) == ["podAntiAffinity"]
+        assert [entry["topologyKey"] for entry in spec["topologySpreadConstraints"]] == ["kubernetes.io/hostname"]
