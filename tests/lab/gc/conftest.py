@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -52,15 +53,23 @@ def store(root: Path) -> Store:
     return Store(root)
 
 
-@pytest.fixture
-def push(binary: str, root: Path, tmp_path: Path) -> Iterator[Pusher]:
-    """A client of a registry that takes pushes; nothing in it is cached."""
-    server = Distribution(binary, tmp_path / "writer", store=root)
+@contextmanager
+def taking_pushes(server: Distribution) -> Iterator[Pusher]:
+    """Run a registry, in which nothing is cached, while a with block pushes to it."""
     server.start()
     transport = Transport()
-    yield Pusher(Session(transport, server.url))
-    transport.close()
-    server.stop()
+    try:
+        yield Pusher(Session(transport, server.url))
+    finally:
+        transport.close()
+        server.stop()
+
+
+@pytest.fixture
+def push(binary: str, root: Path, tmp_path: Path) -> Iterator[Pusher]:
+    """A client of a registry on that store."""
+    with taking_pushes(Distribution(binary, tmp_path / "writer", store=root)) as pusher:
+        yield pusher
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_transp
 from ansible_collections.homeport.registry.plugins.module_utils._registry_verify import check_content, compare
 from lab import wheels
 from lab.versions import SEAWEEDFS
-from tests.lab.gc.conftest import Quiet
+from tests.lab.gc.conftest import Quiet, taking_pushes
 from tests.lab.gc.test_stores import first_look, refusal
 from tests.lab.inventory.images import Pusher
 from tests.lab.modules.distribution import Distribution, free_port
@@ -83,14 +83,10 @@ def storage(endpoint: str, tmp_path: Path) -> dict[str, dict[str, object]]:
 
 @pytest.fixture
 def push(binary: str, storage: dict[str, dict[str, object]], tmp_path: Path) -> Iterator[Pusher]:
-    """A client of a registry that takes pushes; nothing in it is cached."""
+    """A client of a registry on that store."""
     settings = {"storage": {**storage, "delete": {"enabled": True}, "redirect": {"disable": True}}}
-    server = Distribution(binary, tmp_path / "writer", store=tmp_path, settings=settings)
-    server.start()
-    transport = Transport()
-    yield Pusher(Session(transport, server.url))
-    transport.close()
-    server.stop()
+    with taking_pushes(Distribution(binary, tmp_path / "writer", store=tmp_path, settings=settings)) as pusher:
+        yield pusher
 
 
 @pytest.fixture

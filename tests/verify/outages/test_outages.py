@@ -10,15 +10,41 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.storm.process import Storm
 from tests.verify.cluster import eventually
+from tests.verify.outages.draining import reach
 from tests.verify.playbooks import Playbooks
 from tests.verify.registry import Registry
-from tests.verify.storm.collecting import Job, writable
+from tests.verify.storm.collecting import Job, Report, writable
 from tests.verify.storm.conftest import MakeStorm
 
 # Shorter than the Lease lasts, and longer: then the collector stops by itself, since somebody else may hold it.
 PAUSES = (20, 150)
-BACK = 240.0
+BACK = 480.0
+
+
+def _collection_at(step: str, pushing: Storm, collect: Callable[[], Job]) -> tuple[Job, str]:
+    """Start a collection under a storm, and return it when it is at a step, or one after it, with that step."""
+    pushing.wait_for_more("acknowledged", 30)
+    pushing.wait_for_more("deleting", 2)
+    job = collect()
+    return job, reach(job, step)
+
+
+def _until_back(registry: Registry, job: Job, pushing: Storm) -> Report:
+    """Wait until a collection is over and pushes work again, and return its report."""
+
+    def back() -> bool:
+        try:
+            return job.ended() and writable(registry)
+        except AssertionError:
+            # The API server may need a moment.
+            return False
+
+    eventually(back, "pushes work again", seconds=BACK, every=2)
+    report = job.finish()
+    pushing.wait_for_more("acknowledged", 3, seconds=300)
+    return report
 
 
 @pytest.mark.parametrize("seconds", PAUSES)
@@ -34,35 +60,19 @@ def test_the_api_server_holds_still(
     """Pulls never fail, nothing is lost, and pushes work again when the API server does."""
     pushing = make_storm(f"api-{step}-{seconds}")
     with pushing:
-        pushing.wait_for_more("acknowledged", 30)
-        pushing.wait_for_more("deleting", 2)
-        job = collect()
-        steps = job.steps()
-        for seen in steps:
-            if seen == step:
-                break
+        job, _seen = _collection_at(step, pushing, collect)
         api_server("STOP")
         try:
             time.sleep(seconds)
         finally:
             api_server("CONT")
-        eventually(lambda: _back(registry, job), "pushes work again", seconds=BACK, every=2)
-        report = job.finish()
-        pushing.wait_for_more("acknowledged", 3)
+        report = _until_back(registry, job, pushing)
     code, seen_lost = pushing.verify()
     told = {key: report[key] for key in ("outcome", "step", "reason", "recovered")}
     print(json.dumps({**told, **pushing.report, **seen_lost}, indent=1))
     assert report["outcome"] in ("succeeded", "nothing_to_do", "failed"), report
     assert report["outcome"] != "failed" or report["reason"], report
     assert (code, pushing.report["failed_pulls"], pushing.report["given_up"]) == (0, 0, 0), (pushing.report, seen_lost)
-
-
-def _back(registry: Registry, job: Job) -> bool:
-    try:
-        return job.ended() and writable(registry)
-    except AssertionError:
-        # The API server may need a moment.
-        return False
 
 
 def test_the_node_is_stopped_and_comes_back(
@@ -74,20 +84,13 @@ def test_the_node_is_stopped_and_comes_back(
         pytest.skip("the registry runs on the node of the API server, which test_the_api_server_holds_still stops")
     pushing = make_storm("node", "--patience", "600")
     with pushing:
-        pushing.wait_for_more("acknowledged", 30)
-        pushing.wait_for_more("deleting", 2)
-        job = collect()
-        for seen in job.steps():
-            if seen in ("fence", "collect", "release"):
-                break
+        job, _seen = _collection_at("fence", pushing, collect)
         engine("pause", node)
         try:
             time.sleep(60)
         finally:
             engine("unpause", node)
-        eventually(lambda: _back(registry, job), "pushes work again", seconds=2 * BACK, every=2)
-        report = job.finish()
-        pushing.wait_for_more("acknowledged", 3, seconds=300)
+        report = _until_back(registry, job, pushing)
     code, lost = pushing.verify()
     print(json.dumps({"outcome": report["outcome"], **pushing.report, **lost}, indent=1))
     assert (code, lost["broken"], pushing.report["given_up"]) == (0, 0, 0), (pushing.report, lost)
@@ -111,12 +114,7 @@ def test_the_node_is_away_for_longer_than_its_pods_wait(
     playbooks.run("site", registry_server_tolerations=leaving, registry_gc_lease_seconds=30)
     pushing = make_storm("node-lost", "--patience", "900")
     with pushing:
-        pushing.wait_for_more("acknowledged", 30)
-        pushing.wait_for_more("deleting", 2)
-        job = collect()
-        for seen in job.steps():
-            if seen in ("fence", "collect", "release"):
-                break
+        job, seen = _collection_at("fence", pushing, collect)
         engine("pause", node)
         try:
             eventually(lambda: _given_up(registry), "the cluster gives the pods up", seconds=150, every=2)
@@ -124,9 +122,7 @@ def test_the_node_is_away_for_longer_than_its_pods_wait(
             fence = registry.find("spec.replicas", "deployment", registry.writer)
         finally:
             engine("unpause", node)
-        eventually(lambda: _back(registry, job), "pushes work again", seconds=2 * BACK, every=2)
-        report = job.finish()
-        pushing.wait_for_more("acknowledged", 3, seconds=300)
+        report = _until_back(registry, job, pushing)
     playbooks.run("site")
     code, lost = pushing.verify()
     earlier = [one for one in report["history"] if one["run"] == job.name]

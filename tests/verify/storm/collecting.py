@@ -109,7 +109,8 @@ class Job:
                         if report["outcome"] != "running":
                             return
             finally:
-                watch.kill()
+                # Not killed, or it would leave the watch behind.
+                watch.terminate()
 
 
 def writable(registry: Registry) -> bool:
