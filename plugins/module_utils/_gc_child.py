@@ -17,7 +17,6 @@ import subprocess
 import threading
 import time
 import typing as t
-from collections.abc import Callable
 
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import GcError, InterruptedByError
 from ansible_collections.homeport.registry.plugins.module_utils._gc_output import Collected, telling
@@ -123,7 +122,7 @@ class Program:
         with open(self.log, encoding="utf-8", errors="replace") as stream:
             return telling(stream.read(), 3)[-600:] or "it printed nothing"
 
-    def collect(self, *flags: str, on_line: Callable[[Collected], None] | None = None) -> tuple[int, str, Collected]:
+    def collect(self, *flags: str) -> tuple[int, str, Collected]:
         """Run the collector and return exit status, the end of what was no known line, and what it said.
 
         Raises InterruptedByError when it was killed through `kill` before or while it ran.
@@ -145,15 +144,9 @@ class Program:
         process = self._collector
         stderr = threading.Thread(target=_drain, args=(process.stderr, last), daemon=True)
         stderr.start()
-        known = 0
         for line in t.cast("t.IO[str]", process.stdout):
-            found.feed(line)
-            size = found.eligible + len(found.marked)
-            if size == known and not found.summary and line.strip():
+            if not found.feed(line) and not found.summary and line.strip():
                 last.append(line)
-            known = size
-            if on_line:
-                on_line(found)
         code = process.wait()
         stderr.join()
         with self._lock:

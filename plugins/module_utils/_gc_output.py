@@ -50,8 +50,8 @@ class Collected:
         """Return how many blobs, manifests and links go, or would."""
         return len(self.blobs) + sum(map(len, self.untagged.values())) + sum(map(len, self.links.values()))
 
-    def feed(self, line: str) -> None:
-        """Take in one line of output."""
+    def feed(self, line: str) -> bool:
+        """Take in one line of output, and tell whether it is one of those that are known."""
         line = line.rstrip("\n")
         if mark := _MARK.match(line):
             self.marked.add(mark["digest"])
@@ -65,6 +65,9 @@ class Collected:
             self.untagged.setdefault(manifest["repository"] or "", set()).add(manifest["digest"])
         elif summary := _SUMMARY.match(line):
             self.counts = (int(summary["marked"]), int(summary["blobs"]), int(summary["manifests"]))
+        else:
+            return False
+        return True
 
 
 def parse(lines: Iterable[str]) -> Collected:
