@@ -136,12 +136,11 @@ class Volume:
             raise self._error(f"{name} has {member.size} bytes, more than the {limit} that it may have", _NOT_OURS)
         return self.read_at(*member)
 
-    def pieces(self, name: str) -> Iterator[memoryview]:
-        """Yield the content of a member in pieces of at most 1 MiB, each valid until the next is asked for."""
+    def pieces(self, name: str, buffer: memoryview) -> Iterator[memoryview]:
+        """Yield the content of a member in pieces that lie in a buffer, each valid until the next is asked for."""
         offset, left = self.members[name]
-        buffer = memoryview(bytearray(min(PIECE, left)))
         while left:
-            got = self._preadv(buffer[: min(left, PIECE)], offset)
+            got = self._preadv(buffer[:left], offset)
             if not got:
                 raise self._error(f"it ends at byte {offset}, inside of {name}", _COPY)
             yield buffer[:got]

@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from ansible_collections.homeport.registry.plugins.module_utils import _bundle_format as fmt
 from ansible_collections.homeport.registry.plugins.module_utils import _bundle_sshsig as sshsig
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_archive import (
+    PIECE,
     ArchiveError,
     Volume,
     close_volumes,
@@ -28,9 +29,9 @@ from ansible_collections.homeport.registry.plugins.module_utils._bundle_archive 
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_errors import BundleError, SignatureError
 from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
 from ansible_collections.homeport.registry.plugins.module_utils._registry_client import Manifest
-from ansible_collections.homeport.registry.plugins.module_utils._registry_content import Pool
+from ansible_collections.homeport.registry.plugins.module_utils._registry_entries import Pool
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import Hasher, is_foreign
-from ansible_collections.homeport.registry.plugins.module_utils._registry_workers import in_parallel
+from ansible_collections.homeport.registry.plugins.module_utils._registry_workers import share
 
 _METADATA = frozenset((fmt.DOCUMENT, fmt.SIGNATURE, fmt.LAYOUT, fmt.INDEX))
 _COPY = "Copy this volume again from its source and compare; if the source shows the same, build it again."
@@ -39,8 +40,7 @@ _BUILD = "Build the bundle again, and keep its volumes as they were built."
 _MOST_MANIFEST = 8 << 20
 
 
-@dataclasses.dataclass(frozen=True)
-class Finding:
+class Finding(t.NamedTuple):
     """Something that is wrong: `kind` is a stable word, `volume` its number or 0, `content` a digest or member."""
 
     kind: str
@@ -250,14 +250,20 @@ def check_content(
     findings: list[Finding] = []
     total = 0
 
-    def look(one: tuple[int, Volume, str, str]) -> None:
+    def look_at_each(mine: Iterator[tuple[int, Volume, str, str]]) -> None:
+        # Memory that is used for the first time costs more than to read into it.
+        buffer = memoryview(bytearray(PIECE))
+        for one in mine:
+            look(one, buffer)
+
+    def look(one: tuple[int, Volume, str, str], buffer: memoryview) -> None:
         nonlocal total
         number, volume, path, digest = one
         content, named = _content_of(path), f"volume {number} ({volume.path})"
         problem = ""
         hasher, size = Hasher(digest), 0
         try:
-            for piece in volume.pieces(path):
+            for piece in volume.pieces(path, buffer):
                 hasher.update(t.cast(bytes, piece))
                 size += len(piece)
                 moved(len(piece))
@@ -272,7 +278,7 @@ def check_content(
             if problem:
                 findings.append(Finding("damaged", number, volume.path, content, problem, _COPY))
 
-    in_parallel(look, work, threads)
+    share(look_at_each, work, threads)
     return total, findings
 
 
@@ -316,4 +322,4 @@ def missing_in_parent(opened: Opened, parent: Opened) -> Iterator[Finding]:
 
 def as_dicts(findings: Sequence[Finding]) -> list[dict[str, t.Any]]:
     """Return findings for a module's result, sorted by volume and content."""
-    return [dataclasses.asdict(one) for one in sorted(findings, key=lambda one: (one.volume, one.file, one.content))]
+    return [one._asdict() for one in sorted(findings, key=lambda one: (one.volume, one.file, one.content))]

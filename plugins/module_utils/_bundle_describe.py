@@ -58,7 +58,7 @@ def describe(bundle: fmt.Bundle, known: Collection[str], bandwidth: float | None
     result: dict[str, t.Any] = {
         "name": bundle.name,
         "version": bundle.version,
-        "parent": vars(bundle.parent) if bundle.parent else None,
+        "parent": bundle.parent._asdict() if bundle.parent else None,
         "images": images,
         "volumes": volumes,
         "totals": {

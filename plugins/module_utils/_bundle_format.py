@@ -37,8 +37,7 @@ VERSION = re.compile(r"[A-Za-z0-9]+(?:[._+-][A-Za-z0-9]+)*")
 _OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 
 
-@dataclasses.dataclass(frozen=True)
-class Parent:
+class Parent(t.NamedTuple):
     """The bundle that a delta builds on; `sha256` is of its bundle.json, as hexadecimal digits."""
 
     name: str
@@ -46,8 +45,7 @@ class Parent:
     sha256: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Image:
+class Image(t.NamedTuple):
     """An image under its full name, with source host and with tag or digest; `size` is of its top manifest in bytes.
 
     `referrers` are manifests that belong to it or to a kept child, `tags` the tags kept beside it with their digests.
@@ -63,8 +61,7 @@ class Image:
     tags: Mapping[str, str]
 
 
-@dataclasses.dataclass(frozen=True)
-class ManifestEntry:
+class ManifestEntry(t.NamedTuple):
     """A manifest or index; `size` in bytes, `children` those that are kept, `blobs` configuration and layers."""
 
     media_type: str
@@ -74,16 +71,14 @@ class ManifestEntry:
     subject: str | None
 
 
-@dataclasses.dataclass(frozen=True)
-class Blob:
+class Blob(t.NamedTuple):
     """A content, manifests included; `size` in bytes, `volume` 0 when the receiver has it already."""
 
     size: int
     volume: int
 
 
-@dataclasses.dataclass(frozen=True)
-class File:
+class File(t.NamedTuple):
     """A file below `files/`; `sha256` as hexadecimal digits, `size` in bytes.
 
     `name` and `version` are of the collection or wheel, `pythons` the versions of Python that a wheel is for.
@@ -115,9 +110,19 @@ class Bundle:
 
     def dump(self) -> bytes:
         """Return the bytes of bundle.json."""
-        document = dataclasses.asdict(self)
-        document["files"] = [file_document(file) for file in self.files]
-        return canonical({"schema": SCHEMA, **document})
+        document = {
+            "schema": SCHEMA,
+            "name": self.name,
+            "version": self.version,
+            "lock_sha256": self.lock_sha256,
+            "parent": self.parent and self.parent._asdict(),
+            "images": [image._asdict() for image in self.images],
+            "manifests": {digest: entry._asdict() for digest, entry in self.manifests.items()},
+            "blobs": {digest: blob._asdict() for digest, blob in self.blobs.items()},
+            "files": [file_document(file) for file in self.files],
+            "volumes": self.volumes,
+        }
+        return canonical(document)
 
     def file_names(self) -> list[str]:
         """Return the names of all volumes, in order."""
@@ -177,8 +182,7 @@ class Bundle:
 
 def file_document(file: File) -> dict[str, t.Any]:
     """Return the JSON data of a file, without what it does not have."""
-    document = dataclasses.asdict(file)
-    return {key: value for key, value in document.items() if value or key in ("size", "volume")}
+    return {key: value for key, value in file._asdict().items() if value or key in ("size", "volume")}
 
 
 def canonical(document: t.Any) -> bytes:

@@ -46,5 +46,5 @@ def take(session: Session, wanted: Sequence[str], threads: int) -> tuple[bytes, 
     return fmt.canonical({"schema": SCHEMA, "digests": digests}), {
         "digests": len(digests),
         "repositories": len(inventory.repositories),
-        "problems": [vars(problem) for problem in sorted(problems, key=lambda one: (one.where, one.kind))],
+        "problems": [problem._asdict() for problem in sorted(problems, key=lambda one: (one.where, one.kind))],
     }

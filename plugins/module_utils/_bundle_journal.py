@@ -14,6 +14,7 @@ import os
 import threading
 import time
 import typing as t
+from collections.abc import Mapping
 
 # Smaller contents are sent again as fast as they are asked for.
 _WORTH = 4 << 20
@@ -26,21 +27,36 @@ def write_file(path: str, content: bytes, mode: int) -> None:
     Raises:
         OSError: when that is not possible.
     """
+    os.close(_replace(path, content, mode))
+
+
+def _replace(path: str, content: bytes, mode: int = 0o600) -> int:
+    """Put a file into place in one step and return it, open for more at its end; errors as in `write_file`."""
     temporary = f"{path}.{os.getpid()}.tmp"
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, mode)
     try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
-            stream.write(content)
+        left = memoryview(content)
+        while left:
+            left = left[os.write(handle, left) :]
         os.replace(temporary, path)
     except BaseException:
+        os.close(handle)
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+    return handle
+
+
+def _line(document: Mapping[str, t.Any]) -> bytes:
+    """Return JSON on a line of its own, also behind one that was cut off."""
+    return b"\n" + json.dumps(document).encode() + b"\n"
 
 
 class Journal:
     """The uploads that are under way, in a file that only its owner reads: who knows such a URL may write there.
 
-    One process uses a journal at a time; another one, or one that cannot write, does without and says so in `problem`.
+    Each line is a JSON object of places and their uploads, null for those that are over; the last one counts.
+    One process uses it at a time; another one, or one that cannot write, does without and says so in `problem`.
     """
 
     def __init__(self, folder: str, registry: str, bundle_sha256: str) -> None:
@@ -49,8 +65,10 @@ class Journal:
         self._uploads: dict[str, dict[str, str]] = {}
         self._lock = threading.Lock()
         self._held: int | None = None
-        # What is done is taken out of the file with the next that begins: a URL too many is only asked in vain.
-        self._stale = False
+        # A file of its own, which nobody else has opened, from the first line on.
+        self._file: int | None = None
+        # What is over is written down with the next that begins: a URL too many is only asked in vain.
+        self._over: dict[str, None] = {}
         name = hashlib.sha256(f"{registry} {bundle_sha256}".encode()).hexdigest()[:24]
         self._path = os.path.join(folder, f"push-{name}.json") if folder else ""
         if self._path:
@@ -70,15 +88,21 @@ class Journal:
         except OSError:
             self.close()
             raise
-        with contextlib.suppress(OSError, ValueError):
-            with open(self._path, encoding="utf-8") as stream:
-                document = json.load(stream)
-            if isinstance(document, dict):
-                self._uploads = {
-                    str(place): {"url": str(one["url"])}
-                    for place, one in document.items()
-                    if isinstance(one, dict) and "url" in one
-                }
+        with contextlib.suppress(OSError), open(self._path, "rb") as stream:
+            for line in stream:
+                self._read(line)
+
+    def _read(self, line: bytes) -> None:
+        """Take what a line says; one that was cut off says nothing."""
+        try:
+            document = json.loads(line)
+        except ValueError:
+            return
+        for place, one in document.items() if isinstance(document, dict) else ():
+            if isinstance(one, dict) and "url" in one:
+                self._uploads[place] = {"url": str(one["url"])}
+            else:
+                self._uploads.pop(place, None)
 
     def begun(self, repository: str, digest: str) -> str:
         """Return the URL of an upload that was begun, or nothing."""
@@ -92,24 +116,31 @@ class Journal:
         place = f"{repository}@{digest}"
         with self._lock:
             if not url:
-                self._stale |= self._uploads.pop(place, None) is not None
+                if self._uploads.pop(place, None):
+                    self._over[place] = None
                 return
             self._uploads[place] = {"url": url}
-            self._write()
+            self._write({**self._over, place: self._uploads[place]})
 
-    def _write(self) -> None:
-        self._stale = False
+    def _write(self, news: Mapping[str, t.Any]) -> None:
+        """Add a line: making a file anew for each upload would let the registry wait for the disk."""
         # A full disk must not end a push that needs no disk.
         with contextlib.suppress(OSError):
-            write_file(self._path, json.dumps(self._uploads, sort_keys=True).encode() + b"\n", 0o600)
+            if self._file is None:
+                self._file = _replace(self._path, _line(self._uploads))
+            else:
+                os.write(self._file, _line(news))
+        self._over.clear()
 
     def close(self, *, done: bool = False) -> None:
         """Let others use it; a journal of a push that is done is removed."""
         held, self._held = self._held, None
         if held is None:
             return
-        if self._stale and not done:
-            self._write()
+        if self._over and not done:
+            self._write(self._over)
+        if self._file is not None:
+            os.close(self._file)
         if done and self._path:
             for path in (self._path, f"{self._path}.lock"):
                 with contextlib.suppress(OSError):

@@ -47,9 +47,9 @@ class Lock:
             "schema": SCHEMA,
             "name": self.name,
             "version": self.version,
-            "images": [dataclasses.asdict(image) for image in self.images],
+            "images": [image._asdict() for image in self.images],
             "files": [_file_out(one) for one in self.files],
-            "manifests": {digest: dataclasses.asdict(one) for digest, one in sorted(self.manifests.items())},
+            "manifests": {digest: one._asdict() for digest, one in sorted(self.manifests.items())},
             "blobs": dict(sorted(self.blobs.items())),
         }
         return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
@@ -64,7 +64,7 @@ class Lock:
             images=self.images,
             manifests=self.manifests,
             blobs={digest: fmt.Blob(size, 1) for digest, size in self.blobs.items()},
-            files=tuple(dataclasses.replace(one.file, volume=1) for one in self.files),
+            files=tuple(one.file._replace(volume=1) for one in self.files),
             volumes=volumes,
         )
 
@@ -118,7 +118,7 @@ def changes(before: Lock | None, after: Lock) -> list[str]:
         elif old and old.digest != new.digest:
             found.append(f"{name}: moved from {old.digest} to {new.digest}")
         elif old and old != new:
-            parts = [field.name for field in dataclasses.fields(old) if _differ(old, new, field.name)]
+            parts = [field for field in old._fields if _differ(old, new, field)]
             found.append(f"{name}: other {', '.join(parts)}")
     old_files, new_files = ({one.file.path: one for one in lock.files} for lock in (before, after))
     for path in sorted({*old_files, *new_files}):

@@ -38,7 +38,7 @@ def about(opened: Opened) -> dict[str, t.Any]:
         "version": bundle.version,
         "sha256": opened.sha256,
         "signed_by": opened.signer,
-        "parent": vars(bundle.parent) if bundle.parent else None,
+        "parent": bundle.parent._asdict() if bundle.parent else None,
         "volumes": [
             {"number": number, "file": volume.path, "bytes": volume.size}
             for number, volume in sorted(opened.volumes.items())

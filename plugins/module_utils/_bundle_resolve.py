@@ -19,7 +19,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._bundle_sources 
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_wish import WishedImage
 from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
 from ansible_collections.homeport.registry.plugins.module_utils._registry_client import Descriptor, Manifest
-from ansible_collections.homeport.registry.plugins.module_utils._registry_content import INDEX_TYPES, Pool
+from ansible_collections.homeport.registry.plugins.module_utils._registry_entries import INDEX_TYPES, Pool
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     DigestError,
     NotFoundError,
@@ -98,7 +98,7 @@ def _merge(found: Resolved, name: str, part: tuple[Image, Resolved], errors: dic
     for digest, entry in more.manifests.items():
         # Two images may be one index, of which each wants other platforms.
         children = (*found.manifests[digest].children, *entry.children) if digest in found.manifests else entry.children
-        found.manifests[digest] = dataclasses.replace(entry, children=tuple(dict.fromkeys(children)))
+        found.manifests[digest] = entry._replace(children=tuple(dict.fromkeys(children)))
     found.foreign |= more.foreign
     for digest, size in more.blobs.items():
         if found.blobs.setdefault(digest, size) != size:

@@ -59,7 +59,7 @@ def assign(bundle: fmt.Bundle, volume_size: int | None, known: Collection[str]) 
             digest: fmt.Blob(blob.size, fmt.ELSEWHERE if digest in known else places.get(digest, 1))
             for digest, blob in bundle.blobs.items()
         },
-        files=tuple(dataclasses.replace(file, volume=places.get(file.path, 1)) for file in bundle.files),
+        files=tuple(file._replace(volume=places.get(file.path, 1)) for file in bundle.files),
         volumes=volumes,
     )
 
@@ -82,7 +82,7 @@ def overhead(bundle: fmt.Bundle) -> int:
     widest = dataclasses.replace(
         bundle,
         blobs={digest: fmt.Blob(blob.size, _MOST_VOLUMES) for digest, blob in bundle.blobs.items()},
-        files=tuple(dataclasses.replace(file, volume=_MOST_VOLUMES) for file in bundle.files),
+        files=tuple(file._replace(volume=_MOST_VOLUMES) for file in bundle.files),
         volumes=_MOST_VOLUMES,
     )
     members = {

@@ -145,7 +145,7 @@ class Looker:
         """Keep problems in the report, each once and not too many."""
         kept = self._report.document["problems"]
         for problem in problems:
-            entry = dataclasses.asdict(problem)
+            entry = problem._asdict()
             if entry not in kept and len(kept) < LISTED:
                 kept.append(entry)
                 self._report.log(f"problem: {problem.kind} {problem.where}: {problem.text} {problem.remedy}")

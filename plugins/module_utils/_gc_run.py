@@ -14,7 +14,6 @@ needed it.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import signal
 import time
@@ -279,7 +278,7 @@ class Collection:
             "blobs": check.blobs,
             "bytes": check.bytes,
             "seconds": round(time.monotonic() - started, 3),
-            "problems": [dataclasses.asdict(problem) for problem in lost[:LISTED]],
+            "problems": [problem._asdict() for problem in lost[:LISTED]],
             "damaged_before": len(damaged),
         }
         if damaged:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import typing as t
 from collections.abc import Iterator
 
@@ -249,6 +250,21 @@ def is_last_byte(size: int, status: int, headers: Headers, body: bytes) -> bool:
     return status == 206 and len(body) == 1 and headers.get("Content-Range") == f"bytes {last}-{last}/{size}"
 
 
+def start_upload(session: Session, repository: str) -> str:
+    """Open an upload session and return its URL."""
+    tried = f"start an upload to {repository}"
+    path = f"/v2/{check_repository(repository)}/blobs/uploads/"
+    with session.request(tried, "POST", path, scope=push(repository), expect=(202,)) as response:
+        return session.resolve(tried, response, response.headers.get("Location"))
+
+
+def progress(session: Session, repository: str, url: str) -> tuple[str, int]:
+    """Ask an upload session where to go on: its URL and the bytes it has."""
+    tried = f"ask how far an upload to {repository} is"
+    with session.request(tried, "GET", url, scope=push(repository), expect=(204,)) as response:
+        return session.resolve(tried, response, response.headers.get("Location") or url), _received(tried, response)
+
+
 def list_referrers(session: Session, repository: str, digest: str) -> list[Descriptor] | None:
     """Return what refers to a manifest, or nothing from a registry without this list, as Distribution is one."""
     tried = f"list what belongs to {_name(repository, digest)}"
@@ -297,6 +313,21 @@ def list_in_pages(session: Session, tried: str, path: str, scope: str, key: str,
         if size is None or "PAGINATION_NUMBER_INVALID" not in exc.codes:
             raise
         return _pages(session, tried, path, scope, key)
+
+
+def _received(tried: str, response: Response) -> int:
+    """Return how many bytes the Range header of an upload says have arrived."""
+    match = re.fullmatch(r"(?:bytes=)?0-(\d+)", response.headers.get("Range") or "")
+    if not match:
+        raise ProtocolError(
+            tried,
+            where=response.method,
+            got="the answer does not say how much has arrived",
+            remedy="Check the proxy in front of the registry: it must not remove headers.",
+        )
+    last = int(match.group(1))
+    # "0-0" is how an upload without any bytes is written.
+    return last + 1 if last else 0
 
 
 def _pages(session: Session, tried: str, path: str, scope: str, key: str) -> list[list[str]]:

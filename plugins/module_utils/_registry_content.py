@@ -2,10 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What a registry holds, as plain data: repositories, tags, manifests, and what is wrong with them. Private.
-
-A content is one object, however many repositories hold it: digests repeat, and memory is the limit of a large registry.
-"""
+"""What a registry holds, as plain data: repositories, tags, manifests, and what is wrong with them. Private."""
 
 from __future__ import annotations
 
@@ -14,38 +11,15 @@ import typing as t
 from collections.abc import Iterable, Iterator, Mapping
 
 from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
-from ansible_collections.homeport.registry.plugins.module_utils._registry_client import Descriptor, Manifest
-from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import ProtocolError
-from ansible_collections.homeport.registry.plugins.module_utils._registry_names import (
-    DOCKER_LIST,
-    OCI_INDEX,
-    is_digest,
-)
+from ansible_collections.homeport.registry.plugins.module_utils._registry_client import Descriptor
+from ansible_collections.homeport.registry.plugins.module_utils._registry_entries import Entry, Pool
+from ansible_collections.homeport.registry.plugins.module_utils._registry_names import is_digest
 
 VERSION = 1
-INDEX_TYPES = frozenset((OCI_INDEX, DOCKER_LIST))
 
 
 class DocumentError(RegistryError):
     """A text is not the inventory that it should be."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """One manifest or index; `size` in bytes.
-
-    `children` are the manifests of an index, in order; `blobs` the configuration and layers of an image, in order;
-    `subject` is the digest of the manifest that this one belongs to.
-    """
-
-    __slots__ = ("blobs", "children", "digest", "media_type", "size", "subject")
-
-    digest: str
-    media_type: str
-    size: int
-    children: tuple[Descriptor, ...]
-    blobs: tuple[Descriptor, ...]
-    subject: str | None
 
 
 @dataclasses.dataclass
@@ -70,8 +44,7 @@ class Repository:
                     waiting.append(child.digest)
 
 
-@dataclasses.dataclass(frozen=True)
-class Problem:
+class Problem(t.NamedTuple):
     """Something that is wrong.
 
     `kind` is a stable word, `where` a repository, repository:tag or repository@digest (empty for the whole registry),
@@ -107,7 +80,7 @@ class Inventory:
                 }
                 for name, repository in sorted(self.repositories.items())
             },
-            "problems": [dataclasses.asdict(problem) for problem in self.problems],
+            "problems": [problem._asdict() for problem in self.problems],
         }
 
     @classmethod
@@ -129,102 +102,10 @@ class Inventory:
                 )
                 for name, body in document["repositories"].items()
             }
-            problems = [Problem(**{key: str(one[key]) for key in _PROBLEM_KEYS}) for one in document["problems"]]
+            problems = [Problem(**{key: str(one[key]) for key in Problem._fields}) for one in document["problems"]]
         except (KeyError, TypeError, AttributeError, ValueError) as exc:
             raise _not_an_inventory(f"a part is missing or of another form: {type(exc).__name__} {exc}") from exc
         return cls(repositories, problems)
-
-
-_PROBLEM_KEYS = [field.name for field in dataclasses.fields(Problem)]
-
-
-class Pool:
-    """Gives equal contents one object; may be used by many threads."""
-
-    def __init__(self) -> None:
-        """Begin empty."""
-        self.entries: dict[str, Entry] = {}
-        self._descriptors: dict[str, Descriptor] = {}
-        self._words: dict[str, str] = {}
-
-    def digest(self, digest: t.Any) -> str:
-        """Return the one object of a digest.
-
-        Raises:
-            ValueError: when it is no digest.
-        """
-        if not isinstance(digest, str) or not is_digest(digest):
-            raise ValueError(f"{ascii(digest)[:100]} is no digest")
-        known = self._descriptors.get(digest)
-        return known.digest if known else self._words.setdefault(digest, digest)
-
-    def word(self, word: str) -> str:
-        """Return the one object of a text that repeats, such as a media type."""
-        return self._words.setdefault(word, word)
-
-    def descriptor(self, source: t.Any, type_key: str = "mediaType") -> Descriptor:
-        """Return the descriptor that a manifest's JSON describes.
-
-        Raises:
-            ValueError, TypeError, AttributeError: when it describes none.
-        """
-        size = source["size"]
-        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-            raise ValueError(f"{ascii(size)[:100]} is no size")
-        media_type = self.word(str(source.get(type_key) or ""))
-        known = self._descriptors.get(source["digest"])
-        if known and (known.size, known.media_type) == (size, media_type):
-            return known
-        made = Descriptor(media_type, self.digest(source["digest"]), size)
-        return made if known else self._descriptors.setdefault(made.digest, made)
-
-    def entry(self, manifest: Manifest) -> Entry:
-        """Return the entry of a manifest.
-
-        Raises:
-            ProtocolError: when its content is no manifest.
-        """
-        known = self.entries.get(manifest.digest)
-        if known:
-            return known
-        document = manifest.document()
-        try:
-            sources = [document["config"]] if document.get("config") else []
-            sources += document.get("layers") or []
-            subject = document.get("subject")
-            made = Entry(
-                self.digest(manifest.digest),
-                self.word(str(document.get("mediaType") or manifest.media_type)),
-                manifest.size,
-                tuple(self.descriptor(child) for child in document.get("manifests") or []),
-                tuple(self.descriptor(source) for source in sources),
-                self.digest(subject["digest"]) if subject else None,
-            )
-        except (KeyError, TypeError, AttributeError, ValueError) as exc:
-            raise ProtocolError(
-                f"understand the manifest {manifest.digest}",
-                where=manifest.media_type,
-                got=f"a part is missing or of another form: {type(exc).__name__} {exc}",
-                remedy="Push the image again with another client, or delete it.",
-            ) from exc
-        return self.entries.setdefault(made.digest, made)
-
-    def entry_in(self, digest: str, body: t.Any) -> Entry:
-        """Return the entry of its JSON data.
-
-        Raises:
-            KeyError, TypeError, AttributeError, ValueError: when it describes none.
-        """
-        made = Entry(
-            self.digest(digest),
-            self.word(str(body["media_type"])),
-            int(body["size"]),
-            tuple(self.descriptor(child, "media_type") for child in body["children"]),
-            tuple(self.descriptor(blob, "media_type") for blob in body["blobs"]),
-            self.digest(body["subject"]) if body["subject"] else None,
-        )
-        known = self.entries.setdefault(made.digest, made)
-        return known if known == made else made
 
 
 def name_of(repository: str, reference: str) -> str:

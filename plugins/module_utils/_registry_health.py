@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_client as client
 from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
+from ansible_collections.homeport.registry.plugins.module_utils._registry_certificates import TlsReport, inspect
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     HttpError,
     NotFoundError,
@@ -24,9 +25,8 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_http i
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import check_base_url, origin_of
 from ansible_collections.homeport.registry.plugins.module_utils._registry_roundtrip import Traveller
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
-from ansible_collections.homeport.registry.plugins.module_utils._registry_tls import TlsReport, inspect
 from ansible_collections.homeport.registry.plugins.module_utils._registry_transport import Transport
-from ansible_collections.homeport.registry.plugins.module_utils._registry_upload import cancel_upload, start_upload
+from ansible_collections.homeport.registry.plugins.module_utils._registry_upload import cancel_upload
 
 # What an account of each role may do: read, write.
 RIGHTS = {"none": (False, False), "reader": (True, False), "writer": (True, True)}
@@ -230,7 +230,7 @@ class Checkup:
                 raise
 
     def _write(self, session: Session) -> None:
-        url = start_upload(session, self._repository)
+        url = client.start_upload(session, self._repository)
         try:
             cancel_upload(session, self._repository, url)
         except RegistryError as exc:

@@ -26,14 +26,13 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_client
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_content import (
     DocumentError,
-    Entry,
     Inventory,
-    Pool,
     Problem,
     Repository,
     in_order,
     name_of,
 )
+from ansible_collections.homeport.registry.plugins.module_utils._registry_entries import Entry, Pool
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     NOT_NOW,
     DigestError,

@@ -17,7 +17,12 @@ from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
 from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
-from ansible_collections.homeport.registry.plugins.module_utils._registry_client import head_blob, push
+from ansible_collections.homeport.registry.plugins.module_utils._registry_client import (
+    head_blob,
+    progress,
+    push,
+    start_upload,
+)
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     DigestError,
     HttpError,
@@ -29,7 +34,6 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_errors
 from ansible_collections.homeport.registry.plugins.module_utils._registry_http import Body
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import check_digest, check_repository
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
-from ansible_collections.homeport.registry.plugins.module_utils._registry_upload import progress, start_upload
 
 _OCTETS = "application/octet-stream"
 # What a proxy with a limit for bodies gets; the smallest is below the 1 MiB that nginx allows unless told otherwise.

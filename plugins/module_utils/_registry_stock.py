@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
 import json
 import typing as t
@@ -132,7 +131,7 @@ def verify(
     document = now.document()
     return {
         "verified": not problems,
-        "problems": [dataclasses.asdict(problem) for problem in problems],
+        "problems": [problem._asdict() for problem in problems],
         "depth": depth,
         "compared": before is not None,
         "checked": {

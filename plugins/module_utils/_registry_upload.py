@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import typing as t
 from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
 from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
-from ansible_collections.homeport.registry.plugins.module_utils._registry_client import push
+from ansible_collections.homeport.registry.plugins.module_utils._registry_client import (
+    progress,
+    push,
+    start_upload,
+)
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     DigestError,
     HttpError,
     ProtocolError,
     UnreachableError,
 )
-from ansible_collections.homeport.registry.plugins.module_utils._registry_http import Body, Response
-from ansible_collections.homeport.registry.plugins.module_utils._registry_names import check_digest, check_repository
+from ansible_collections.homeport.registry.plugins.module_utils._registry_http import Body
+from ansible_collections.homeport.registry.plugins.module_utils._registry_names import check_digest
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 
 _OCTETS = "application/octet-stream"
@@ -33,14 +36,6 @@ _RESUMES = 5
 def bytes_body(content: bytes) -> Body:
     """Return a body of a content in memory."""
     return Body(lambda: io.BytesIO(content), len(content))
-
-
-def start_upload(session: Session, repository: str) -> str:
-    """Open an upload session and return its URL."""
-    tried = f"start an upload to {repository}"
-    path = f"/v2/{check_repository(repository)}/blobs/uploads/"
-    with session.request(tried, "POST", path, scope=push(repository), expect=(202,)) as response:
-        return session.resolve(tried, response, response.headers.get("Location"))
 
 
 def cancel_upload(session: Session, repository: str, url: str) -> None:
@@ -135,28 +130,6 @@ def _send_chunks(session: Session, repository: str, url: str, body: Body, chunk:
                 remedy="Start the upload again; check that no proxy sends requests twice or removes headers.",
             )
     return url
-
-
-def progress(session: Session, repository: str, url: str) -> tuple[str, int]:
-    """Ask an upload session where to go on: its URL and the bytes it has."""
-    tried = f"ask how far an upload to {repository} is"
-    with session.request(tried, "GET", url, scope=push(repository), expect=(204,)) as response:
-        return session.resolve(tried, response, response.headers.get("Location") or url), _received(tried, response)
-
-
-def _received(tried: str, response: Response) -> int:
-    """Return how many bytes the Range header of an upload says have arrived."""
-    match = re.fullmatch(r"(?:bytes=)?0-(\d+)", response.headers.get("Range") or "")
-    if not match:
-        raise ProtocolError(
-            tried,
-            where=response.method,
-            got="the answer does not say how much has arrived",
-            remedy="Check the proxy in front of the registry: it must not remove headers.",
-        )
-    last = int(match.group(1))
-    # "0-0" is how an upload without any bytes is written.
-    return last + 1 if last else 0
 
 
 def _part(body: Body, offset: int, size: int) -> Callable[[], t.BinaryIO]:

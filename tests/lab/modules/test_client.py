@@ -218,7 +218,7 @@ def test_read_only_client(session):
     assert client.get_manifest(reading, "a", "v1").digest == wanted
     for call in (
         lambda: client.delete_manifest(reading, "a", wanted),
-        lambda: upload.start_upload(reading, "a"),
+        lambda: client.start_upload(reading, "a"),
         lambda: client.put_manifest(reading, "a", "v2", b"{}", OCI_MANIFEST),
     ):
         with pytest.raises(UnsafeRequestError):
@@ -231,7 +231,7 @@ def test_modes_of_the_server(start):
     read_only = Session(transport, start(read_only=True).url)
     assert client.ask(read_only) == client.Ping(200, None, "registry/2.0")
     with pytest.raises(NotAllowedError, match=r"maintenance\.readonly"):
-        upload.start_upload(read_only, "a")
+        client.start_upload(read_only, "a")
     keeping = Session(transport, start(deletes=False).url)
     wanted, _body = push_image(keeping, "a", "v1")
     with pytest.raises(NotAllowedError, match=r"storage\.delete\.enabled"):

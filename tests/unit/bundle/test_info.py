@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import pytest
@@ -35,7 +34,7 @@ def lock(tmp_path):
 
     def lock(made: fmt.Bundle) -> str:
         sizes = {digest: blob.size for digest, blob in made.blobs.items()}
-        files = tuple(locking.LockedFile(dataclasses.replace(file, volume=1), locking.INDEX) for file in made.files)
+        files = tuple(locking.LockedFile(file._replace(volume=1), locking.INDEX) for file in made.files)
         document = locking.Lock(made.name, made.version, made.images, made.manifests, sizes, files)
         path = tmp_path / "bundle.lock.json"
         path.write_bytes(document.dump())

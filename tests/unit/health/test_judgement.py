@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.homeport.registry.plugins.module_utils._registry_certificates import Certificate, TlsReport
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import HttpError
 from ansible_collections.homeport.registry.plugins.module_utils._registry_health import (
     RIGHTS,
@@ -15,7 +16,6 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_health
     judge_right,
     judge_tls,
 )
-from ansible_collections.homeport.registry.plugins.module_utils._registry_tls import Certificate, TlsReport
 
 URL = "https://registry.example.com"
 USER, NOBODY = Account("ci", "secret", "reader"), Account(None, None, "none")

@@ -13,13 +13,12 @@ import pytest
 from ansible_collections.homeport.registry.plugins.module_utils._registry_client import Descriptor, Manifest
 from ansible_collections.homeport.registry.plugins.module_utils._registry_content import (
     DocumentError,
-    Entry,
     Inventory,
-    Pool,
     Problem,
     Repository,
     in_order,
 )
+from ansible_collections.homeport.registry.plugins.module_utils._registry_entries import Entry, Pool
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import ProtocolError
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import OCI_INDEX, OCI_MANIFEST
 from ansible_collections.homeport.registry.plugins.module_utils._registry_stock import select

@@ -12,10 +12,10 @@ import pytest
 
 from ansible_collections.homeport.registry.plugins.module_utils._registry_client import Descriptor
 from ansible_collections.homeport.registry.plugins.module_utils._registry_content import (
-    Entry,
     Inventory,
     Repository,
 )
+from ansible_collections.homeport.registry.plugins.module_utils._registry_entries import Entry
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     ForbiddenError,
     HttpError,

@@ -137,7 +137,7 @@ def test_lists_that_are_none(server, session, body):
 def test_a_missing_location(server, session):
     server.replies(Reply(202))
     with pytest.raises(ProtocolError, match="does not say where to go on"):
-        upload.start_upload(session, "a")
+        client.start_upload(session, "a")
 
 
 def test_an_upload_does_not_leave_encryption(server, session, transport):
