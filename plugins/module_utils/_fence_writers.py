@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import typing as t
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ansible_collections.homeport.registry.plugins.module_utils._fence_api import APPLY, MERGE, PATIENCE, Api, ApiError
 from ansible_collections.homeport.registry.plugins.module_utils._fence_lease import Lease
@@ -16,7 +17,8 @@ from ansible_collections.homeport.registry.plugins.module_utils._gc_errors impor
 from ansible_collections.homeport.registry.plugins.module_utils._gc_options import Options
 
 WANTED = "registry.homeport.dev/writers"
-_POLL = 0.3
+# Seconds between two looks: short at first, since every push waits for what is looked for.
+_POLLS = (0.05, 0.05, 0.1, 0.1, 0.2, 0.3)
 _READY_SECONDS = 90.0
 
 
@@ -44,6 +46,11 @@ def lingering(pods: t.Iterable[t.Mapping[str, t.Any]]) -> list[str]:
         reason = f", {status['reason']}" if status.get("reason") else ""
         found.append(f"{pod['metadata']['name']} on node {pod['spec'].get('nodeName', 'none')} ({state}{reason})")
     return found
+
+
+def _pauses() -> Iterator[float]:
+    yield from _POLLS
+    yield from itertools.repeat(_POLLS[-1])
 
 
 class Writers:
@@ -85,6 +92,7 @@ class Writers:
         self._api.request("take the write permit", "DELETE", self._permit, expect=(200, 202, 404))
         self._scale(0, PATIENCE)
         end = time.monotonic() + self._options.fence_timeout
+        pauses = _pauses()
         while left := lingering(self._pods()):
             self._lease.check()
             if time.monotonic() > end:
@@ -94,7 +102,7 @@ class Writers:
                     got=f"after {self._options.fence_timeout} seconds there is still {', '.join(left)}",
                     remedy="Nothing was deleted. A node that does not answer must come back, or leave the cluster.",
                 )
-            time.sleep(_POLL)
+            time.sleep(next(pauses))
 
     def check(self) -> None:
         """Raise FenceLostError when the fence does not stand: the permit is back, or a writer runs."""
@@ -160,11 +168,13 @@ class Writers:
 
     def _wait_ready(self, seconds: float) -> bool:
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        for pause in _pauses():
+            if time.monotonic() > end:
+                break
             try:
                 if (self.deployment(0).get("status") or {}).get("readyReplicas"):
                     return True
             except ApiError:
                 pass
-            time.sleep(_POLL)
+            time.sleep(pause)
         return False
