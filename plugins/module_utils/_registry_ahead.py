@@ -13,7 +13,6 @@ where repeating, redirects, logging in and the words of errors are; if that happ
 from __future__ import annotations
 
 import collections
-import http.client
 import itertools
 import threading
 import time
@@ -22,13 +21,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ansible_collections.homeport.registry.plugins.module_utils._registry_http import OWN_HEADERS, Exchange
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import target_of
+from ansible_collections.homeport.registry.plugins.module_utils._registry_sending import lines_of, start_of
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
-from ansible_collections.homeport.registry.plugins.module_utils._registry_tls import BROKEN_TLS
+from ansible_collections.homeport.registry.plugins.module_utils._registry_tls import is_broken
 from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import (
     Headers,
-    lines_of,
+    HungUpError,
+    WireError,
     read_head,
-    start_of,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_workers import share
 
@@ -156,7 +156,7 @@ class _Asker(t.Generic[Item]):
         if requests and self._line:
             try:
                 self._line.send(b"".join(requests))
-            except (OSError, http.client.HTTPException) as exc:
+            except (OSError, WireError) as exc:
                 self._give_up(exc)
 
     def _request(self, item: Item) -> bytes | None:
@@ -179,7 +179,7 @@ class _Asker(t.Generic[Item]):
         """Take the next answer."""
         try:
             answer = self._line.hear() if self._line else None
-        except (OSError, http.client.HTTPException) as exc:
+        except (OSError, WireError) as exc:
             self._give_up(exc)
             return
         if answer is None:
@@ -212,7 +212,7 @@ class _Asker(t.Generic[Item]):
         self._bytes = 0
         if line:
             line.leave(whole=False)
-            if line.unheard and isinstance(error, (ConnectionError, *BROKEN_TLS)):
+            if line.unheard and is_broken(error):
                 # The server had closed it meanwhile, which says nothing about asking ahead.
                 self._new += reversed(asked)
                 return
@@ -254,7 +254,7 @@ class Line:
         """Send whole requests.
 
         Raises:
-            OSError, http.client.HTTPException: when they cannot be sent.
+            OSError, WireError: when they cannot be sent.
         """
         if self._connection.sock is None:
             self._connection.connect()
@@ -264,7 +264,7 @@ class Line:
         """Return the next answer; nothing when it is not a plain one.
 
         Raises:
-            OSError, http.client.HTTPException: when none comes.
+            OSError, WireError: when none comes.
         """
         if self._ended:
             return None
@@ -294,7 +294,7 @@ class Line:
         while missing > 0:
             piece = self._connection.sock.recv(_READ)
             if not piece:
-                raise http.client.RemoteDisconnected("the server hung up")
+                raise HungUpError("the server hung up")
             pieces.append(piece)
             missing -= len(piece)
         self._buffer = b"".join(pieces)

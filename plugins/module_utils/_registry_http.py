@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import email.utils
-import http.client
 import typing as t
 from collections.abc import Callable, Iterator, Mapping
 
@@ -19,13 +17,13 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_errors
     without_query,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import origin_of, target_of
+from ansible_collections.homeport.registry.plugins.module_utils._registry_sending import ask, hear, send_body, tell
 from ansible_collections.homeport.registry.plugins.module_utils._registry_tls import connection_error
 from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import (
+    Answer,
+    Connection,
     Headers,
-    ask,
-    hear,
-    send_body,
-    tell,
+    WireError,
 )
 
 # Sent with each request.
@@ -60,10 +58,10 @@ class Exchange(t.NamedTuple):
 class Response:
     """An answer whose body has not been read yet. Close it, or use it as a context manager."""
 
-    def __init__(self, raw: http.client.HTTPResponse, method: str, url: str, release: Callable[[bool], None]) -> None:
+    def __init__(self, raw: Answer, method: str, url: str, release: Callable[[bool], None]) -> None:
         """Wrap the library's response; `release` gets whether the connection may be used again."""
         self.status = raw.status
-        self.headers: Headers = t.cast(Headers, raw.headers)
+        self.headers: Headers = raw.headers
         self.method = method
         self.url = url
         self._raw = raw
@@ -80,7 +78,7 @@ class Response:
             while piece := self._raw.read(CHUNK):
                 received += len(piece)
                 yield piece
-        except (OSError, http.client.HTTPException) as exc:
+        except (OSError, WireError) as exc:
             broken = connection_error("read the answer", f"{self.method} {without_query(self.url)}", exc)
             raise TruncatedError(broken.tried, where=broken.where, got=broken.got, remedy=broken.remedy) from exc
         announced = self.headers.get("Content-Length")
@@ -119,7 +117,7 @@ class Response:
         if release:
             if self._raw.length is not None and self._raw.length <= _DRAIN:
                 # Reading a short rest is cheaper than another connection.
-                with contextlib.suppress(OSError, http.client.HTTPException):
+                with contextlib.suppress(OSError, WireError):
                     self._raw.read()
             release(self._raw.isclosed())
             self._raw.close()
@@ -132,12 +130,12 @@ class Response:
 
 
 def send(
-    connection: http.client.HTTPConnection,
+    connection: Connection,
     method: str,
     url: str,
     headers: Mapping[str, str],
     body: bytes | Body | None,
-) -> tuple[http.client.HTTPResponse, bool]:
+) -> tuple[Answer, bool]:
     """Return the answer, and whether all of the request was sent."""
     path = target_of(url)
     sent = {**OWN_HEADERS, **headers}
@@ -182,6 +180,9 @@ def retry_after(value: str | None, now: float) -> float:
         return 0.0
     if value.strip().isdigit():
         return float(value)
+    # Hardly any server names a date, and this takes long.
+    import email.utils
+
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
     except ValueError:

@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
-import ssl
 import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils._registry_http import Exchange
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 from ansible_collections.homeport.registry.plugins.module_utils._registry_tls import make_context
 from ansible_collections.homeport.registry.plugins.module_utils._registry_transport import Transport
+
+if t.TYPE_CHECKING:
+    import ssl
 
 
 def connection_spec() -> dict[str, dict[str, t.Any]]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import socket
-import ssl
+import sys
+import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     ProxyError,
@@ -16,10 +17,11 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_errors
     UnreachableError,
 )
 
-# The other side hung up, which says nothing against its TLS.
-# What the library says when a proxy refuses to lead on.
+if t.TYPE_CHECKING:
+    import ssl
+
+# What is said when a proxy refuses to lead on.
 _TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3}.*)")
-BROKEN_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 def make_context(*, ca_file: str | None = None, ca_text: str | None = None, verify: bool = True) -> ssl.SSLContext:
@@ -33,6 +35,9 @@ def make_context(*, ca_file: str | None = None, ca_text: str | None = None, veri
     Raises:
         TlsError: when the certificates cannot be read.
     """
+    # Importing this takes longer than most of what is done without TLS.
+    import ssl
+
     if not verify:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
@@ -49,17 +54,25 @@ def make_context(*, ca_file: str | None = None, ca_text: str | None = None, veri
         ) from exc
 
 
+def is_broken(exc: BaseException | None) -> bool:
+    """Tell whether an error only says that the other side hung up, which says nothing against it or its TLS."""
+    ssl = sys.modules.get("ssl")
+    return isinstance(exc, ConnectionError) or bool(ssl and isinstance(exc, (ssl.SSLEOFError, ssl.SSLZeroReturnError)))
+
+
 def connection_error(tried: str, where: str, exc: BaseException) -> UnreachableError:
     """Turn what the operating system or the TLS library reports into an error that says what to do."""
+    # What was never imported has raised nothing.
+    ssl = sys.modules.get("ssl")
     # Errors that Python itself raises lack what OpenSSL would have added.
-    if isinstance(exc, ssl.SSLCertVerificationError):
+    if ssl and isinstance(exc, ssl.SSLCertVerificationError):
         return TlsError(
             tried,
             where=where,
             got=f"the server's certificate is not trusted: {getattr(exc, 'verify_message', exc)}",
             remedy="Give the CA that signed it (ca_cert), or have the server show a certificate for this name.",
         )
-    if isinstance(exc, ssl.SSLError) and not isinstance(exc, BROKEN_TLS):
+    if ssl and isinstance(exc, ssl.SSLError) and not is_broken(exc):
         return TlsError(
             tried,
             where=where,

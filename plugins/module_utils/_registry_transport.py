@@ -10,9 +10,7 @@ One transport may be used by many threads: each exchange takes a connection of i
 from __future__ import annotations
 
 import functools
-import http.client
 import random
-import ssl
 import threading
 import time
 import typing as t
@@ -28,7 +26,6 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_errors
     without_query,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_http import (
-    CHUNK,
     SAFE_METHODS,
     Body,
     Exchange,
@@ -38,18 +35,22 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_http i
     send,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import Origin, origin_of
+from ansible_collections.homeport.registry.plugins.module_utils._registry_sending import is_quiet
 from ansible_collections.homeport.registry.plugins.module_utils._registry_tls import (
-    BROKEN_TLS,
     connection_error,
+    is_broken,
     make_context,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import (
+    Connection,
     PlainConnection,
     SecureConnection,
-    is_quiet,
+    WireError,
 )
 
 if t.TYPE_CHECKING:
+    import ssl
+
     from ansible_collections.homeport.registry.plugins.module_utils._registry_proxy import Proxies
 
 MAX_REDIRECTS = 5
@@ -103,7 +104,7 @@ class Transport:
         self.sleep = sleep
         self._lock = threading.Lock()
         # What was used last comes last; with each when that was.
-        self._idle: dict[Origin, list[tuple[http.client.HTTPConnection, float]]] = {}
+        self._idle: dict[Origin, list[tuple[Connection, float]]] = {}
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -214,10 +215,10 @@ class Transport:
             began = time.monotonic()
             try:
                 raw, intact = send(connection, method, url, headers, body)
-            except (OSError, http.client.HTTPException) as exc:
+            except (OSError, WireError) as exc:
                 connection.close()
                 # Where a kept one breaks, nobody knows whether the server has seen the request.
-                if used and repeatable and isinstance(exc, (ConnectionError, *BROKEN_TLS)):
+                if used and repeatable and is_broken(exc):
                     continue
                 where = f"{method} {without_query(url)}"
                 proxy = self._proxies.to(origin) if self._proxies else None
@@ -235,7 +236,7 @@ class Transport:
         """Tell whether a proxy is asked for what has this address."""
         return bool(self._proxies and self._proxies.to(origin_of(url)))
 
-    def take(self, origin: Origin, *, open_for_sure: bool = False) -> tuple[http.client.HTTPConnection, bool]:
+    def take(self, origin: Origin, *, open_for_sure: bool = False) -> tuple[Connection, bool]:
         """Return a connection, which is to be given back, and whether it was used before.
 
         With `open_for_sure` one that was used is returned only if that was a moment ago and the server has not hung up
@@ -258,26 +259,21 @@ class Transport:
             connection.close()
         return self._connect(origin), False
 
-    def _connect(self, origin: Origin) -> http.client.HTTPConnection:
+    def _connect(self, origin: Origin) -> Connection:
         proxy = self._proxies.to(origin) if self._proxies else None
         host, port = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
         if origin.scheme == "https":
-            secure = SecureConnection(host, port, timeout=self.timeout, context=self.context, blocksize=CHUNK)
-            if proxy:
-                secure.peer = (origin.host, origin.port)
-                secure.set_tunnel(origin.host, origin.port, proxy.headers)
-            return secure
-        plain = PlainConnection(host, port, timeout=self.timeout, blocksize=CHUNK)
+            made: Connection = SecureConnection(host, port, self.timeout, self.context)
+        else:
+            made = PlainConnection(host, port, self.timeout)
         if proxy:
-            plain.peer, plain.for_proxy = (origin.host, origin.port), proxy.headers
-        return plain
+            made.peer, made.for_proxy = (origin.host, origin.port), proxy.headers
+        return made
 
-    def _release(self, origin: Origin, connection: http.client.HTTPConnection, intact: bool, ended: bool) -> None:
+    def _release(self, origin: Origin, connection: Connection, intact: bool, ended: bool) -> None:
         self.give_back(origin, connection, intact and ended)
 
-    def give_back(
-        self, origin: Origin, connection: http.client.HTTPConnection, usable: bool, since: float | None = None
-    ) -> None:
+    def give_back(self, origin: Origin, connection: Connection, usable: bool, since: float | None = None) -> None:
         """Keep a connection for the next request if it is usable, or close it; `since` is when it was used last."""
         # Without a socket the server asked to close.
         if not usable or connection.sock is None:

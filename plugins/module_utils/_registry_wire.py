@@ -2,40 +2,46 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""HTTP/1.1 on the wire, where many small answers are read and large bodies are sent. Private.
+"""HTTP/1.1 on the wire: connections, and the answers that come on them. Private.
 
-The library's connections and bodies, with a head that is written in one piece and headers that are read without its
-mail parser: these two cost more than all the rest of a small request, and on two cores the registry lacks that time.
-What lies in a file is sent by the kernel where it can.
+Less than the library has, which takes longer to import than a push of small images takes here. Headers are read without
+a parser of mail, as the library does it, which costs more than all the rest of a small request; on two cores the
+registry lacks that time.
 """
 
 from __future__ import annotations
 
-import http.client
-import os
 import re
-import select
 import socket
-import ssl
-import struct
 import typing as t
 from collections.abc import Mapping
 
-# At most as much is sent at once, or read to be sent.
-PIECE = 1 << 20
+if t.TYPE_CHECKING:
+    import ssl
+
 _LINE = 65536
 _HEADERS = 200
 _STATUS = re.compile(r"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?: +(.*))?$")
-_UNSAFE = re.compile(r"[^\x21-\x7e]")
-_BREAKS = re.compile(r"[\r\n\x00]|[^\x00-\xff]")
-_BREAKS_OUT = "a request must not hold spaces, control characters or foreign letters"
-
+_NO_HOST = re.compile(r"[\x00-\x20\x7f]")
+_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
 # How the names of headers that are asked for all the time look in a text.
 _MARKS = {
     name: f"\r\n{name.lower()}:"
     for name in ("connection", "content-length", "content-type", "transfer-encoding", "Docker-Content-Digest")
 }
+
+
+class WireError(Exception):
+    """What came is no HTTP/1 or ends too early, or what should be sent is none."""
+
+
+class HungUpError(WireError, ConnectionResetError):
+    """The server closed the connection instead of answering."""
+
+
+class UnsendableError(WireError):
+    """A part of a request would break out of its line."""
 
 
 class Headers:
@@ -119,12 +125,12 @@ def read_head(text: str, method: str) -> Head:
     """Return what a head says, given without the empty line at its end.
 
     Raises:
-        http.client.BadStatusLine: when it is no answer of HTTP/1.
+        WireError: when it is no answer of HTTP/1.
     """
     line, breaks, rest = text.partition("\r\n")
     match = _STATUS.match(line)
     if not match:
-        raise http.client.BadStatusLine(ascii(line[:100]))
+        raise WireError(f"this is no answer of HTTP/1: {line[:100]!a}")
     minor, number, reason = match.groups("")
     version, status = 10 if minor == "0" else 11, int(number)
     headers = Headers(breaks + rest)
@@ -138,206 +144,203 @@ def read_head(text: str, method: str) -> Head:
     return Head(version, status, reason, headers, length, chunked, closes or (length is None and not chunked))
 
 
-class Answer(http.client.HTTPResponse):
-    """The library's response with other headers."""
+class Answer:
+    """The answer to a request, whose body is read once."""
 
-    # What the library's reading of bodies goes by.
-    headers: t.Any
-    msg: t.Any
-    fp: t.Any
-    length: int | None
-    chunked: bool
-    chunk_left: int | None
-    will_close: bool
-    version: int
-    status: int
+    def __init__(self, sock: socket.socket, method: str) -> None:
+        """Take what comes on a socket; see `begin`."""
+        self.fp: t.BinaryIO | None = sock.makefile("rb")
+        self._method = method
+        # Of the chunk that is being read.
+        self._left = 0
+        self.status = 0
+        self.reason = ""
+        self.headers = Headers()
+        self.length: int | None = None
+        self.will_close = False
+        self._chunked = False
 
     def begin(self) -> None:
-        """Read the head of the answer."""
-        if self.headers is not None:
-            return
-        method = getattr(self, "_method", None) or ""
-        head = read_head(self._head(), method)
+        """Read the head of the answer.
+
+        Raises:
+            OSError, WireError: when none comes.
+        """
+        head = read_head(self._head(), self._method)
         while 100 <= head.status < 200 and head.status != 101:
             # It only says that the answer is still to come.
-            head = read_head(self._head(), method)
-        self.version, self.status, self.reason = head.version, head.status, head.reason
-        self.code = head.status
-        self.headers = self.msg = head.headers
-        self.length, self.chunked, self.will_close = head.length, head.chunked, head.closes
-        self.chunk_left = None
+            head = read_head(self._head(), self._method)
+        self.status, self.reason, self.headers = head.status, head.reason, head.headers
+        self.length, self.will_close = head.length, head.closes
+        self._chunked = head.chunked and head.length is None
 
     def _head(self) -> str:
         """Return a head without the empty line at its end."""
+        stream = t.cast(t.Any, self.fp)
         # Nearly always all of it has come by now.
-        end = self.fp.peek(1).find(b"\r\n\r\n")
+        end = stream.peek(1).find(b"\r\n\r\n")
         if end >= 0:
-            return self.fp.read(end + 4)[:-4].decode("iso-8859-1")
+            return str(stream.read(end + 4)[:-4], "iso-8859-1")
         lines: list[str] = []
         while True:
-            line = self.fp.readline(_LINE + 1)
-            if len(line) > _LINE or len(lines) > _HEADERS:
-                raise http.client.LineTooLong("head of the answer")
+            line = self._line()
+            if len(lines) > _HEADERS:
+                raise WireError("the head of the answer is too long")
             if line in (b"\r\n", b"\n", b""):
                 break
             lines.append(line.decode("iso-8859-1").rstrip("\r\n"))
         if not lines:
-            raise http.client.RemoteDisconnected("the server hung up without an answer")
+            raise HungUpError("the server hung up without an answer")
         return "\r\n".join(lines)
 
+    def _line(self) -> bytes:
+        line = self.fp.readline(_LINE + 1) if self.fp else b""
+        if len(line) > _LINE:
+            raise WireError("a line of the answer is too long")
+        return line
 
-class PlainConnection(http.client.HTTPConnection):
-    """A connection without encryption.
+    def read(self, size: int | None = None) -> bytes:
+        """Return the next bytes of the body, all that are left without a size; none when it has ended.
+
+        Raises:
+            OSError, WireError: when it breaks off. With a size, the end of the connection ends a body that has not come
+                as far as was announced; who asks like that compares its length.
+        """
+        if self.fp is None or size == 0:
+            return b""
+        if self._chunked:
+            return self._read_chunks(size)
+        wanted = self.length if size is None or (self.length is not None and self.length < size) else size
+        content = self.fp.read(-1 if wanted is None else wanted)
+        if self.length is not None:
+            self.length -= len(content)
+        if size is None and self.length:
+            self.close()
+            raise WireError(f"{len(content)} bytes came and {self.length} did not")
+        if size is None or not content or self.length == 0:
+            self.close()
+        return content
+
+    def _read_chunks(self, size: int | None) -> bytes:
+        pieces: list[bytes] = []
+        wanted = size
+        while self.fp and (wanted is None or wanted > 0):
+            if not self._left and not self._next_chunk():
+                self.close()
+                break
+            piece = self.fp.read(self._left if wanted is None else min(self._left, wanted))
+            self._left -= len(piece)
+            wanted = None if wanted is None else wanted - len(piece)
+            pieces.append(piece)
+            if not piece:
+                self.close()
+                raise WireError("the connection ended inside of a chunk")
+            if not self._left and self._line() not in (b"\r\n", b"\n"):
+                self.close()
+                raise WireError("a chunk does not end where it should")
+        return b"".join(pieces)
+
+    def _next_chunk(self) -> int:
+        """Return the bytes of the next chunk, none after the last one, with which all of the answer has been read."""
+        size = self._line().partition(b";")[0].strip()
+        if not _SIZE.fullmatch(size):
+            self.close()
+            raise WireError("a chunk begins without its size")
+        self._left = int(size, 16)
+        if not self._left:
+            for _number in range(_HEADERS):
+                if self._line() in (b"\r\n", b"\n", b""):
+                    return 0
+            self.close()
+            raise WireError("too much follows the body")
+        return self._left
+
+    def isclosed(self) -> bool:
+        """Tell whether all of the body has been read, or was given up."""
+        return self.fp is None
+
+    def close(self) -> None:
+        """Give up what has not been read."""
+        stream, self.fp = self.fp, None
+        if stream:
+            stream.close()
+
+
+class Connection:
+    """A connection to a server, made when it is needed; `sock` is nothing before and after.
 
     peer: host and port of who is asked, where that is not who it leads to but behind a proxy. for_proxy: headers that
-    the proxy wants with each request.
+    the proxy wants to see.
     """
 
-    response_class = Answer
-    peer: tuple[str, int] | None = None
-    for_proxy: Mapping[str, str] = {}
+    default_port = 80
+
+    def __init__(self, host: str, port: int, timeout: float | None = None) -> None:
+        """Keep where it leads, and how many seconds to wait for it and for each piece.
+
+        Raises:
+            UnsendableError: when no host has this name.
+        """
+        if _NO_HOST.search(host):
+            raise UnsendableError(f"a host must not hold spaces or control characters: {host!a}")
+        self.host = host
+        self.port = port
+        self.timeout = timeout
+        self.sock: t.Any = None
+        self.peer: tuple[str, int] | None = None
+        self.for_proxy: Mapping[str, str] = {}
+
+    def connect(self) -> None:
+        """Make it.
+
+        Raises:
+            OSError, WireError: when that is not possible.
+        """
+        self.sock = socket.create_connection((self.host, self.port), self.timeout)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def close(self) -> None:
+        """Close it; an answer that is still being read keeps what it needs."""
+        sock, self.sock = self.sock, None
+        if sock:
+            sock.close()
 
 
-class SecureConnection(http.client.HTTPSConnection):
-    """A connection with TLS. peer: as for `PlainConnection`; the proxy sees only what is encrypted."""
-
-    response_class = Answer
-    peer: tuple[str, int] | None = None
+class PlainConnection(Connection):
+    """A connection without encryption; a proxy gets whole addresses."""
 
 
-def ask(
-    connection: http.client.HTTPConnection, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
-) -> Answer:
-    """Send a request and return the answer; see `tell` and `hear`."""
-    tell(connection, method, target, headers, body)
-    return hear(connection, method)
+class SecureConnection(Connection):
+    """A connection with TLS; a proxy leads to the peer and sees only what is encrypted."""
+
+    default_port = 443
+
+    def __init__(self, host: str, port: int, timeout: float | None, context: ssl.SSLContext) -> None:
+        """Keep the TLS settings too."""
+        super().__init__(host, port, timeout)
+        self._context = context
+
+    def connect(self) -> None:
+        """Make it, and let the server prove its name; errors as in `Connection`."""
+        super().connect()
+        if self.peer:
+            self._tunnel(*self.peer)
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self.peer[0] if self.peer else self.host)
+
+    def _tunnel(self, host: str, port: int) -> None:
+        to = f"{written(host)}:{port}"
+        more = "".join(f"{name}: {value}\r\n" for name, value in self.for_proxy.items())
+        self.sock.sendall(f"CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n{more}\r\n".encode("iso-8859-1"))
+        answer = Answer(self.sock, "CONNECT")
+        try:
+            answer.begin()
+        finally:
+            answer.close()
+        if answer.status != 200:
+            self.close()
+            raise OSError(f"Tunnel connection failed: {answer.status} {answer.reason.strip()}")
 
 
-def tell(
-    connection: http.client.HTTPConnection, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
-) -> None:
-    """Send a request, or the beginning of one.
-
-    Args:
-        connection: a connection that waits for no answer.
-        method: the HTTP method.
-        target: path and query.
-        headers: sent with it.
-        body: sent with it in one piece.
-
-    Raises:
-        OSError, http.client.HTTPException: when it cannot be sent, or a part would break out of its line.
-    """
-    head = f"{start_of(connection, method, target)}{lines_of(connection, headers)}"
-    if connection.sock is None:
-        connection.connect()
-    sock: socket.socket = connection.sock
-    sock.sendall(head.encode("iso-8859-1") + body)
-
-
-def start_of(connection: http.client.HTTPConnection, method: str, target: str) -> str:
-    """Return the first line of a request; errors as in `tell`."""
-    if _UNSAFE.search(target):
-        raise http.client.InvalidURL(_BREAKS_OUT)
-    if getattr(connection, "peer", None) and isinstance(connection, PlainConnection):
-        target = f"http://{_host_of(connection)}{target}"
-    return f"{method} {target} HTTP/1.1\r\n"
-
-
-def lines_of(connection: http.client.HTTPConnection, headers: Mapping[str, str]) -> str:
-    """Return what follows the first line of a request, up to its body; errors as in `tell`."""
-    if getattr(connection, "peer", None) and isinstance(connection, PlainConnection):
-        headers = {**headers, **connection.for_proxy}
-    more = "".join([f"\r\n{name}: {value}" for name, value in headers.items()])
-    if len(_BREAKS.findall(more)) > 2 * len(headers):
-        raise http.client.InvalidURL(_BREAKS_OUT)
-    return f"Host: {_host_of(connection)}\r\nAccept-Encoding: identity{more}\r\n\r\n"
-
-
-def _host_of(connection: http.client.HTTPConnection) -> str:
-    name, number = getattr(connection, "peer", None) or (connection.host, connection.port)
-    host = f"[{name}]" if ":" in name else name
-    return host if number == connection.default_port else f"{host}:{number}"
-
-
-def is_quiet(connection: http.client.HTTPConnection) -> bool:
-    """Tell whether nothing has come on a connection that waits for no answer, neither bytes nor its end."""
-    waiting = select.poll()
-    waiting.register(connection.sock, select.POLLIN)
-    return not waiting.poll(0)
-
-
-def send_body(sock: socket.socket, stream: t.Any, size: int) -> None:
-    """Send what a stream holds.
-
-    A stream with the methods `place`, which tells the file and the offset of its next bytes, if they lie in one, and
-    `advance`, which is told how many were taken from there, is not read.
-
-    Args:
-        sock: where to.
-        stream: a binary stream with `readinto`.
-        size: how many bytes it holds.
-
-    Raises:
-        OSError: when the other side takes no more.
-    """
-    # What is encrypted has to come past here.
-    plain = not isinstance(sock, ssl.SSLSocket) and hasattr(os, "sendfile")
-    place = stream.place() if plain and size and hasattr(stream, "place") else None
-    if place:
-        size -= _send_file(sock, stream, place[0], place[1], size)
-    buffer = memoryview(bytearray(min(PIECE, size)))
-    while size > 0:
-        count = stream.readinto(buffer[:size])
-        if not count:
-            break
-        sock.sendall(buffer[:count])
-        size -= count
-
-
-def _send_file(sock: socket.socket, stream: t.Any, handle: int, offset: int, size: int) -> int:
-    """Let the kernel send, and return how much went out; the rest is for whom can say what is wrong with the file."""
-    sent, seconds = 0, sock.gettimeout()
-    if seconds is not None:
-        # Waiting inside of the call saves half of the calls.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _as_timeval(seconds))
-        sock.settimeout(None)
-    try:
-        while sent < size:
-            try:
-                count = os.sendfile(sock.fileno(), handle, offset + sent, min(size - sent, PIECE))
-            except BlockingIOError as exc:
-                raise TimeoutError("timed out") from exc
-            except ConnectionError:
-                raise
-            except OSError:
-                break
-            if not count:
-                break
-            sent += count
-            stream.advance(count)
-    finally:
-        sock.settimeout(seconds)
-    return sent
-
-
-def _as_timeval(seconds: float) -> bytes:
-    return struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6))
-
-
-def hear(connection: http.client.HTTPConnection, method: str) -> Answer:
-    """Return the answer to the request that was sent; its body is still to be read.
-
-    Raises:
-        OSError, http.client.HTTPException: when none comes.
-    """
-    answer = Answer(t.cast(socket.socket, connection.sock), method=method)
-    try:
-        answer.begin()
-    except BaseException:
-        answer.close()
-        raise
-    if answer.will_close:
-        # The answer keeps what it still has to read.
-        connection.close()
-    return answer
+def written(host: str) -> str:
+    """Return a host as it stands before a port."""
+    return f"[{host}]" if ":" in host else host

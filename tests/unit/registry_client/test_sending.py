@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.homeport.registry.plugins.module_utils._bundle_archive import ArchiveError, Volume
 from ansible_collections.homeport.registry.plugins.module_utils._registry_resume import _Part
-from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import send_body
+from ansible_collections.homeport.registry.plugins.module_utils._registry_sending import send_body
 from tests.unit.bundle.writer import Writer, digest_of
 
 CONTENT = random.Random(1).randbytes(3 << 20)

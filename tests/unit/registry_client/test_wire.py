@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
-import http.client
+import os
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import Headers, PlainConnection, ask
+from ansible_collections.homeport.registry.plugins.module_utils import _registry_wire as wire
+from ansible_collections.homeport.registry.plugins.module_utils._registry_sending import ask
+from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import Headers, PlainConnection
+from ansible_collections.homeport.registry.plugins.modules import bundle_push
 
 
 @pytest.fixture
@@ -101,16 +106,68 @@ def test_head_has_no_body(pair):
 @pytest.mark.parametrize(
     ("sent", "error"),
     [
-        (b"", http.client.RemoteDisconnected),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", http.client.BadStatusLine),
-        (b"HTTP/2 200\r\n\r\n", http.client.BadStatusLine),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70000 + b"\r\n\r\n", http.client.LineTooLong),
-        (b"HTTP/1.1 200 OK\r\n" + b"X: y\n" * 300 + b"\n", http.client.LineTooLong),
+        (b"", wire.HungUpError),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", wire.WireError),
+        (b"HTTP/2 200\r\n\r\n", wire.WireError),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70000 + b"\r\n\r\n", wire.WireError),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\n" * 300 + b"\n", wire.WireError),
     ],
 )
 def test_what_is_no_answer(pair, sent, error):
     with pytest.raises(error):
         answer_of(pair, sent, close=True)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+TORN = (b"", b"\r\n", b"x\r\n", b"-1\r\n", b"2", b"2\r\nh", b"2\r\nhi", b"2\r\nhi3\r\nabc\r\n0\r\n\r\n", b"2\r\nhi\r\n")
+
+
+@pytest.mark.parametrize("body", [*TORN, b"0" * 70000, b"0\r\n" + b"X: y\r\n" * 300])
+@pytest.mark.parametrize("size", [None, 1 << 20])
+def test_chunks_that_break_off(pair, body, size):
+    answer = answer_of(pair, CHUNKED + body, close=True)
+    with pytest.raises(wire.WireError):
+        answer.read(size)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 100])
+def test_chunks_in_pieces_of_any_size(pair, size):
+    answer = answer_of(pair, CHUNKED + b"3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nX: y\r\n\r\n" + OK)
+    pieces = list(iter(lambda: answer.read(size), b""))
+    assert [len(piece) for piece in pieces[:-1]] == [size] * (len(pieces) - 1)
+    assert (b"".join(pieces), answer.isclosed()) == (b"abcde", True)
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_a_body_of_known_length_in_pieces(pair, size):
+    answer = answer_of(pair, OK + b"more")
+    pieces = list(iter(lambda: answer.read(size), b""))
+    assert (b"".join(pieces), answer.isclosed(), answer.length) == (b"hi", True, 0)
+
+
+def test_a_body_that_breaks_off(pair):
+    answer = answer_of(pair, OK[:-1], close=True)
+    assert (answer.read(100), answer.length, answer.read(100), answer.isclosed()) == (b"h", 1, b"", True)
+
+
+def test_a_whole_body_that_breaks_off(pair):
+    answer = answer_of(pair, OK[:-1], close=True)
+    with pytest.raises(wire.WireError, match="1 bytes came and 1 did not"):
+        answer.read()
+
+
+def test_no_host_breaks_out_of_its_line():
+    with pytest.raises(wire.UnsendableError, match="control characters"):
+        PlainConnection("a.example\r\nX: y", 80)
+
+
+def test_a_push_without_tls_imports_neither_it_nor_what_reads_mail():
+    program = "import sys\nfrom ansible.module_utils import basic\nbefore = set(sys.modules)\n"
+    program += f"import {bundle_push.__name__}\nprint(*(set(sys.modules) - before))"
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], env=path, capture_output=True, text=True, check=True)
+    assert wire.__name__ in done.stdout.split()
+    assert {"ssl", "http.client", "email.message", "email.utils"}.isdisjoint(done.stdout.split())
 
 
 @pytest.mark.parametrize(
@@ -126,7 +183,7 @@ def test_what_is_no_answer(pair, sent, error):
     ],
 )
 def test_nothing_breaks_out_of_its_line(pair, target, headers):
-    with pytest.raises(http.client.InvalidURL, match="control characters"):
+    with pytest.raises(wire.UnsendableError, match="control characters"):
         ask(pair[0], "GET", target, headers)
     pair[1].setblocking(False)
     with pytest.raises(BlockingIOError):
