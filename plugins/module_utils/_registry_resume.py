@@ -14,7 +14,7 @@ import io
 import time
 import typing as t
 from collections.abc import Callable
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ansible_collections.homeport.registry.plugins.module_utils._errors import RegistryError
 from ansible_collections.homeport.registry.plugins.module_utils._registry_client import (
@@ -192,7 +192,7 @@ class _Upload:
 
     def _finish(self, body: Body) -> None:
         tried = f"store the blob {self._repository}@{self._digest}"
-        target = self._url + ("&" if urlsplit(self._url).query else "?") + f"digest={quote(self._digest, safe=':')}"
+        target = self._url + ("&" if "?" in self._url else "?") + f"digest={quote(self._digest, safe=':')}"
         headers = {"Content-Type": _OCTETS}
         with self._request(tried, "PUT", target, 201, body=body, headers=headers) as response:
             stored = response.headers.get("Docker-Content-Digest")

@@ -124,7 +124,9 @@ class Session:
                 got=f"the answer (status {response.status}) does not say where to go on",
                 remedy="Check the proxy in front of the registry: it must not remove headers.",
             )
-        target = urljoin(response.url, location)
+        # Joining nothing takes longer than asking for the next upload.
+        whole = location.startswith(("http://", "https://"))
+        target = location if whole else urljoin(response.url, location)
         refuse_downgrade(response.url, target)
         return target
 
