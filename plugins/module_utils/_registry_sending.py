@@ -105,7 +105,7 @@ def send_body(sock: socket.socket, stream: t.Any, size: int) -> None:
         OSError: when the other side takes no more.
     """
     # What is encrypted has to come past here.
-    plain = type(sock) is socket.socket and hasattr(os, "sendfile")
+    plain = not hasattr(sock, "cipher") and hasattr(os, "sendfile")
     place = stream.place() if plain and size and hasattr(stream, "place") else None
     if place:
         size -= _send_file(sock, stream, place[0], place[1], size)
