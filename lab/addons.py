@@ -16,7 +16,7 @@ from lab.engine import Engine
 from lab.errors import LabError
 from lab.images import Image
 from lab.progress import Step
-from lab.versions import CERT_MANAGER, PEBBLE, SEAWEEDFS, TRAEFIK, Family, Wheel
+from lab.versions import CERT_MANAGER, METRICS_SERVER, PEBBLE, SEAWEEDFS, TRAEFIK, Family, Wheel
 
 SOURCES = layout.PACKAGE / "addons"
 MARKER = ("configmap", "homeport-lab-addons", "--namespace=kube-system")
@@ -78,6 +78,7 @@ ADDONS = {
             ),
         ),
         Addon("pebble", (_image("pebble:2", PEBBLE, "pebble"),), needs=("traefik", "cert-manager")),
+        Addon("metrics", (_image("metrics-server:0", METRICS_SERVER, "metrics-server"),)),
         Addon("s3", (_image("s3:4", SEAWEEDFS, "weed"),), needs=("cert-manager",)),
     )
 }

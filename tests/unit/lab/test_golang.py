@@ -19,6 +19,7 @@ from lab.versions import (
     CONTAINERD_BEFORE,
     ETCD,
     GO_MINIMUM,
+    METRICS_SERVER,
     PAUSE,
     PEBBLE,
     Family,
@@ -28,7 +29,7 @@ from lab.versions import (
 FAMILIES = {
     family.directory: family
     for column in COLUMNS.values()
-    for family in (*components.families(column), CONTAINERD_BEFORE, CERT_MANAGER, PEBBLE)
+    for family in (*components.families(column), CONTAINERD_BEFORE, CERT_MANAGER, METRICS_SERVER, PEBBLE)
 }
 
 
