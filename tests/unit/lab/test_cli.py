@@ -60,6 +60,17 @@ def test_both_nodes_share_the_directory_that_goes_with_the_cluster(chosen: str) 
     assert [node["extraMounts"] for node in nodes] == [shared] * len(layout.NODES)
 
 
+def test_down_takes_what_the_nodes_shared_when_no_engine_runs_any_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(layout, "SHARED", tmp_path / "shared")
+    monkeypatch.setattr(layout, "KUBECONFIG", tmp_path / "kubeconfig")
+    monkeypatch.setattr(engine, "current", lambda: None)
+    (tmp_path / "shared" / "images").mkdir(parents=True)
+    cli.down()
+    assert not (tmp_path / "shared").exists()
+
+
 @pytest.fixture
 def finished(monkeypatch: pytest.MonkeyPatch) -> None:
     """A running cluster of RECIPE, finished and answering."""

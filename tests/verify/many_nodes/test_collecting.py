@@ -24,7 +24,8 @@ def test_both_writers_stop_and_nothing_is_lost(
     registry: Registry, collect: Callable[[], Job], make_storm: MakeStorm
 ) -> None:
     """While something is deleted no node has a writer; then each has one again, and every image is whole."""
-    pushing = make_storm("many-nodes")
+    # So often that some come into the two seconds without writers.
+    pushing = make_storm("many-nodes", "--rate", "5")
     during: dict[str, str] | None = None
     with pushing:
         pushing.wait_for_more("acknowledged", 20)
