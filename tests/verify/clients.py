@@ -136,7 +136,7 @@ def _credentials(side: t.Literal["src", "dest"], account: Account | None) -> tup
 
 
 class PullLoop:
-    """A client that fetches URLs without a pause while a with block runs.
+    """A client that fetches URLs without a pause while a with block runs, and all of them once before and after.
 
     Afterwards, count is the number of requests and failures lists what was not answered whole by 200,
     as "curl 7 HTTP 000": curl's exit status, which is 0 for a whole answer, and the status of the answer.
@@ -149,8 +149,9 @@ class PullLoop:
         self.count, self.failures = 0, list[str]()
 
     def __enter__(self) -> None:
-        """Start."""
+        """Start, and wait until everything has been fetched once."""
         self.process = self.client.start(PULL_LOOP, str(self.account), self.stop, *self.urls)
+        self.client.script('until [ -e "$1" ]; do sleep 0.1; done', f"{self.stop}.begun")
 
     def __exit__(self, *_exception: object) -> None:
         """Stop, and read what happened."""
