@@ -53,6 +53,7 @@ def test_a_renewal_reaches_clients_and_drops_no_pull(
     assert run.changed == [APPLIED]
     assert installed(registry) != before
     assert loop.failures == []
+    assert loop.count > 10
     assert registry.identities() == pods
 
 

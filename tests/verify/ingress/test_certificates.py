@@ -41,6 +41,7 @@ def test_a_renewal_drops_no_pull(client: TlsClient, registry: PublicRegistry, re
         eventually(lambda: issued(registry) != before, "cert-manager has renewed the certificate")
         client.wait_served(issued(registry), [FRONT])
     assert loop.failures == []
+    assert loop.count > 10
     assert registry.identities() == pods
 
 

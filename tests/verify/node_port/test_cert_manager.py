@@ -59,4 +59,5 @@ def test_a_renewal_drops_no_pull(client: TlsClient, registry: PublicRegistry, wr
         # Pulls go on with it for a while.
         time.sleep(2)
     assert loop.failures == []
+    assert loop.count > 10
     assert registry.identities() == pods

@@ -77,6 +77,7 @@ def test_a_renewal_reaches_clients_and_drops_no_pull(
     assert run.changed == [APPLIED]
     assert installed(registry) != before
     assert loop.failures == []
+    assert loop.count > 20
     client.script('touch "$1"', go_on)
     output, _unused = held.communicate(timeout=120)
     assert int(output) == HELD - 1, output

@@ -29,6 +29,7 @@ def test_rolling_restart_fails_no_pull(registry: Registry, client: Client, write
     output, _unused = slow.communicate(timeout=60)
     assert output.split()[0] == blob[7:]
     assert pulling.failures == []
+    assert pulling.count > 50
     assert not set(before) & set(registry.pods("front"))
     # Pods that other tests tore away fail their hook too; these were let go in order.
     failed_hooks = registry.find("items[?reason=='FailedPreStopHook'].involvedObject.name", "events")
