@@ -22,7 +22,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._gc_errors impor
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 _BUSY = frozenset((429, 500, 502, 503, 504))
-_TIMEOUT = 20.0
+TIMEOUT = 20.0
 _LONGEST_PAUSE = 5.0
 # Longer than a Lease can be kept without the server: what ends first is then said by the Lease.
 PATIENCE = 240.0
@@ -60,12 +60,15 @@ class Api:
         self._local = threading.local()
         self.skew = 0.0
 
-    def _connection(self) -> http.client.HTTPSConnection:
+    def _connection(self, timeout: float) -> http.client.HTTPSConnection:
         found: http.client.HTTPSConnection | None = getattr(self._local, "connection", None)
         if found is None:
             host, port = self._where.hostname or "", self._where.port or 443
-            found = http.client.HTTPSConnection(host, port, timeout=_TIMEOUT, context=self._context)
+            found = http.client.HTTPSConnection(host, port, context=self._context)
             self._local.connection = found
+        found.timeout = timeout
+        if found.sock is not None:
+            found.sock.settimeout(timeout)
         return found
 
     def _drop(self) -> None:
@@ -74,7 +77,7 @@ class Api:
         if connection is not None:
             connection.close()
 
-    def _exchange(self, method: str, path: str, body: t.Any, content_type: str) -> tuple[int, t.Any]:
+    def _exchange(self, method: str, path: str, body: t.Any, content_type: str, timeout: float) -> tuple[int, t.Any]:
         # Tokens are renewed by the kubelet while the pod runs.
         with open(os.path.join(self._account, "token"), encoding="utf-8") as stream:
             token = stream.read().strip()
@@ -85,7 +88,7 @@ class Api:
         }
         if body is not None:
             headers["Content-Type"] = content_type
-        connection = self._connection()
+        connection = self._connection(timeout)
         try:
             connection.request(method, path, None if body is None else json.dumps(body).encode(), headers)
             response = connection.getresponse()
@@ -111,6 +114,7 @@ class Api:
         expect: tuple[int, ...] = (200, 201),
         query: t.Mapping[str, str] | None = None,
         patience: float = PATIENCE,
+        timeout: float = TIMEOUT,
     ) -> tuple[int, t.Any]:
         """Send a request and return status and document.
 
@@ -123,6 +127,7 @@ class Api:
             expect: statuses that are returned; every other raises.
             query: parameters of the request.
             patience: seconds for which a request without a usable answer is repeated, 0 for a single attempt.
+            timeout: seconds for which an attempt waits for the server to say anything.
 
         Raises:
             ApiError: for any other status, and for no answer.
@@ -132,7 +137,7 @@ class Api:
         target = path + (f"?{urlencode(query)}" if query else "")
         while True:
             try:
-                status, document = self._exchange(method, target, body, content_type)
+                status, document = self._exchange(method, target, body, content_type, timeout)
             except (OSError, http.client.HTTPException) as error:
                 failure = ApiError(tried, where=where, got=f"no answer ({error or type(error).__name__})", status=0)
             else:

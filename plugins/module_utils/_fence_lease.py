@@ -5,8 +5,9 @@
 """The Lease of exclusive work on a store: taken, kept and given back. Private.
 
 A holder that cannot renew stops working when half of the time is over, and gives up before all of it is: nobody else
-may think the Lease abandoned while something still deletes. That holds for one that was frozen with its node as well:
-it asks its clock before it asks the API server, which would take a renewal that comes too late.
+may think the Lease abandoned while something still deletes. One thread renews, another looks at the clock: an API
+server that keeps a request waiting keeps nobody from stopping. That holds for a holder that was frozen with its node
+as well: it asks its clock before it asks the API server, which would take a renewal that comes too late.
 """
 
 from __future__ import annotations
@@ -18,13 +19,23 @@ import time
 import typing as t
 from collections.abc import Callable
 
-from ansible_collections.homeport.registry.plugins.module_utils._fence_api import APPLY, PATIENCE, Api, ApiError
+from ansible_collections.homeport.registry.plugins.module_utils._fence_api import (
+    APPLY,
+    PATIENCE,
+    TIMEOUT,
+    Api,
+    ApiError,
+)
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import FenceLostError, RefusedError
 
 WRITERS_BEFORE = "registry.homeport.dev/writers-before"
 POD = "registry.homeport.dev/holder-pod"
 MANAGER = "homeport-gc"
 _LONGEST_WATCH = 25.0
+# Shares of the Lease without a renewal: where work stops, and where it is given up.
+_DOUBTFUL, _LOST = 0.5, 0.9
+# Seconds between two looks at the clock: what is woken up on another node's time is to be stopped at once.
+_PACE = 0.25
 _Lease = dict[str, t.Any]
 
 
@@ -69,7 +80,7 @@ class Taken:
 
 
 class Lease:
-    """One Lease, which a thread renews until it is released or lost."""
+    """One Lease, which a thread renews until it is released or lost, while another watches how long ago that was."""
 
     def __init__(self, api: Api, namespace: str, name: str, identity: str, pod: str, seconds: int) -> None:
         """Take the place of the Lease and who holds it: the identity outlives the pod."""
@@ -86,10 +97,10 @@ class Lease:
         self._renewed = 0.0
         self._renewed_there: float | None = None
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
-    def _read(self, patience: float = PATIENCE) -> _Lease:
-        found = self._api.request("read the Lease", "GET", self.path, patience=patience)[1]
+    def _read(self, patience: float = PATIENCE, timeout: float = TIMEOUT) -> _Lease:
+        found = self._api.request("read the Lease", "GET", self.path, patience=patience, timeout=timeout)[1]
         return t.cast("_Lease", found)
 
     def take(self, patience: float) -> Taken:
@@ -122,8 +133,9 @@ class Lease:
                     raise
                 continue
             break
-        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
-        self._thread.start()
+        for work in (self._keep, self._watch):
+            self._threads.append(threading.Thread(target=work, name="lease", daemon=True))
+            self._threads[-1].start()
         return taken
 
     def _refused(self, spec: t.Mapping[str, t.Any]) -> RefusedError:
@@ -144,9 +156,9 @@ class Lease:
         spec |= {"holderIdentity": self.identity, "renewTime": now, "leaseDurationSeconds": self.seconds}
         return {**lease, "metadata": metadata, "spec": spec}
 
-    def _write(self, lease: _Lease, patience: float) -> None:
+    def _write(self, lease: _Lease, patience: float, timeout: float = TIMEOUT) -> None:
         sent = _clock()
-        document = self._api.request("write the Lease", "PUT", self.path, lease, patience=patience)[1]
+        document = self._api.request("write the Lease", "PUT", self.path, lease, patience=patience, timeout=timeout)[1]
         there = time.time() + self._api.skew
         before, self._renewed_there = self._renewed_there, there
         self._document, self._renewed = document, sent
@@ -155,23 +167,23 @@ class Lease:
             self._lose(f"there were {there - before:.0f} seconds between two renewals, by the API server's clock")
             raise self.loss()
 
-    def _update(self, change: Callable[[_Lease], _Lease], patience: float) -> None:
+    def _update(self, change: Callable[[_Lease], _Lease], patience: float, timeout: float = TIMEOUT) -> None:
         """Change the Lease as long as it is ours. Raises FenceLostError when it is not."""
         with self._lock:
             self.check()
             try:
-                self._write(change(self._document), patience)
+                self._write(change(self._document), patience, timeout)
             except ApiError as error:
                 if error.status not in (404, 409):
                     raise
                 # A write whose answer was lost is found again here.
-                found = self._read(patience) if error.status == 409 else {}
+                found = self._read(patience, timeout) if error.status == 409 else {}
                 if not self._is_ours(found):
                     spec = found.get("spec") or {}
                     self._lose(f"{spec.get('holderIdentity') or 'nobody'} holds the Lease now")
                     raise self.loss() from None
                 self._document = found
-                self._write(change(found), patience)
+                self._write(change(found), patience, timeout)
 
     def _is_ours(self, lease: _Lease) -> bool:
         annotations = (lease.get("metadata") or {}).get("annotations") or {}
@@ -179,25 +191,32 @@ class Lease:
         return mine and annotations.get(POD) == self.pod
 
     def _keep(self) -> None:
-        doubtful = False
-        while not self._stop.wait(1.0 if doubtful else self.seconds / 8):
-            if not doubtful and _clock() - self._renewed > self.seconds * 0.5:
-                doubtful = True
-                self.on_doubt()
+        """Renew again and again; each attempt ends early enough for several more."""
+        while not self._stop.wait(1.0 if self._silence() > self.seconds * _DOUBTFUL else self.seconds / 8):
             try:
-                self._update(self._held, 0)
+                self._update(self._held, 0, timeout=max(2.0, self.seconds / 8))
             except FenceLostError:
                 return
             except ApiError:
                 continue
-            else:
-                if doubtful:
-                    self.on_certainty()
-                doubtful = False
+
+    def _watch(self) -> None:
+        """Stop the work while a renewal is overdue, and give it up in time."""
+        doubtful = False
+        while not self._stop.wait(_PACE):
+            self._look_at_the_clock()
+            if self.lost:
+                return
+            if (self._silence() > self.seconds * _DOUBTFUL) is not doubtful:
+                doubtful = not doubtful
+                (self.on_doubt if doubtful else self.on_certainty)()
+
+    def _silence(self) -> float:
+        return _clock() - self._renewed
 
     def _look_at_the_clock(self) -> None:
-        silent = _clock() - self._renewed
-        if silent > self.seconds * 0.9:
+        silent = self._silence()
+        if silent > self.seconds * _LOST:
             self._lose(f"no renewal for {silent:.0f} seconds: the API server did not answer, or this node stood still")
 
     def _lose(self, reason: str) -> None:
@@ -250,8 +269,8 @@ class Lease:
     def stop(self) -> None:
         """Renew no longer."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(_LONGEST_WATCH)
+        for thread in self._threads:
+            thread.join(_LONGEST_WATCH)
 
     def release(self, patience: float) -> None:
         """Give the Lease back, if it is still ours."""

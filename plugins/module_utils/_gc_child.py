@@ -141,6 +141,9 @@ class Program:
                 errors="replace",
                 env={**os.environ, **_ENVIRONMENT},
             )
+            # A pause that came in between found nothing to stop.
+            if not self._may_run.is_set():
+                self._collector.send_signal(signal.SIGSTOP)
         process = self._collector
         stderr = threading.Thread(target=_drain, args=(process.stderr, last), daemon=True)
         stderr.start()
@@ -167,8 +170,8 @@ class Program:
 
     def go_on(self) -> None:
         """Let a paused collector go on."""
-        self._signal(signal.SIGCONT)
         self._may_run.set()
+        self._signal(signal.SIGCONT)
 
     def kill(self, reason: str) -> None:
         """End the collector at once and let no other start."""

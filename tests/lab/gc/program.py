@@ -30,12 +30,14 @@ Document = dict[str, t.Any]
 
 
 class Relay:
-    """Passes connections on to the API server, and can be cut."""
+    """Passes connections on to the API server, and can be cut, or hold back whatever it is sent."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._open: list[socket.socket] = []
         self._cut = False
+        self._flows = threading.Event()
+        self._flows.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -54,10 +56,10 @@ class Relay:
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
 
-    @staticmethod
-    def _pass(source: socket.socket, sink: socket.socket) -> None:
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
         try:
             while data := source.recv(65536):
+                self._flows.wait()
                 sink.sendall(data)
         except OSError:
             pass
@@ -72,13 +74,19 @@ class Relay:
                 one.shutdown(socket.SHUT_RDWR)
         self._open = []
 
+    def hold(self) -> None:
+        """Answer nobody any more, and close nothing either: what a network does that loses every packet."""
+        self._flows.clear()
+
     def mend(self) -> None:
-        """Answer again."""
+        """Answer again, also what was asked meanwhile."""
         self._cut = False
+        self._flows.set()
 
     def close(self) -> None:
         self._listener.close()
         self.cut()
+        self._flows.set()
 
 
 class Namespace:
@@ -241,13 +249,22 @@ class Engine:
 
     def pausing(self) -> str:
         """Return a script that says that it waits, and waits for a file."""
-        return f"touch {self.waiting}; while [ ! -e {self.go} ]; do sleep 0.1; done"
+        said = f"echo $$ > {self.waiting}.new; mv {self.waiting}.new {self.waiting}"
+        return f"{said}; while [ ! -e {self.go} ]; do sleep 0.1; done"
 
     def wait_until_it_waits(self, run: Run, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         while not self.waiting.exists():
             assert run.process.poll() is None, run.end()[2]
             assert time.monotonic() < end
+            time.sleep(0.05)
+
+    def wait_until_it_stands_still(self, seconds: float) -> None:
+        """Wait until what waits is stopped by a signal, or has ended."""
+        end = time.monotonic() + seconds
+        stat = Path("/proc", self.waiting.read_text().strip(), "stat")
+        while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] not in "TZ":
+            assert time.monotonic() < end, f"it still runs after {seconds} seconds"
             time.sleep(0.05)
 
     def close(self) -> None:
