@@ -131,6 +131,15 @@ def test_programs_outlive_the_compiler_cache(compiler: Path) -> None:
     assert golang.build(ETCD) == "cached"
 
 
+@pytest.mark.parametrize(("gib", "processors", "mib"), [(24, 2, 3072), (8, 2, 2048), (8, 16, 256), (4, None, 2048)])
+def test_compilers_together_take_half_of_the_memory(
+    monkeypatch: pytest.MonkeyPatch, gib: int, processors: int | None, mib: int
+) -> None:
+    monkeypatch.setattr(golang.os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": gib << 18}.__getitem__)
+    monkeypatch.setattr(golang.os, "cpu_count", lambda: processors)
+    assert golang.build_environment()["GOMEMLIMIT"] == f"{mib}MiB"
+
+
 def test_a_failed_build_leaves_nothing_that_looks_built(compiler: Path) -> None:
     compiler.write_text("etcd fail")
     with pytest.raises(LabError, match=r"failed \(3\).*\n  log: "):
