@@ -42,8 +42,9 @@ LAB = (sys.executable, "-m", "lab")
 KEYS = {"ssh-keygen": "openssh-client"}
 UNIT_PROGRAMS = {"jq": "jq", **KEYS}
 PYTEST = (sys.executable, "-m", "pytest")
-# Two processes for two cores; tests/lab/conftest.py says which tests of the lab stay together.
+# Two processes for two cores, and a third where tests mostly wait; tests/lab/conftest.py says which stay together.
 WORKERS = ("-n", "2", "--dist")
+LAB_WORKERS = ("-n", "3", "--dist")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +99,7 @@ def stages() -> dict[str, Stage]:
         ),
         "lab": Stage([[*LAB, "up", *_words("LAB_ARGS")]], ["lab/__main__.py"]),
         "lab-tests": Stage(
-            [[*PYTEST, *WORKERS, "loadscope", *more, "tests/lab"]],
+            [[*PYTEST, *LAB_WORKERS, "loadscope", *more, "tests/lab"]],
             ["tests/lab"],
             in_lab=True,
             counts_itself=True,

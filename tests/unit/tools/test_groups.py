@@ -14,7 +14,7 @@ import pytest
 
 from tests.lab.conftest import group_of
 from tools.paths import ROOT
-from tools.stages import WORKERS, stages
+from tools.stages import LAB_WORKERS, stages
 
 TEST = """
 import os, time, pathlib, pytest
@@ -53,7 +53,7 @@ def test_groups_stay_in_one_process(tmp_path: Path) -> None:
     shutil.copy(ROOT / "tests" / "lab" / "conftest.py", lab)
     (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
     command = stages()["lab-tests"].commands[0]
-    assert command[1:6] == ["-m", "pytest", *WORKERS]
+    assert command[1:6] == ["-m", "pytest", *LAB_WORKERS]
     options = [*command[3:7], "-p", "no:cacheprovider", "--import-mode=importlib"]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environ["PYTHONPATH"] = str(ROOT)
