@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
+import socket
 
 from ansible_collections.homeport.registry.plugins.module_utils import _node_probe as probe
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
 from ansible_collections.homeport.registry.plugins.module_utils._node_plan import Wish
+from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import Answer, WireError
 
 # A manifest that does not exist: the door of a registry, /v2/, may ask where its images do not.
 _PATH = "homeport/health/manifests/node-trust"
@@ -19,19 +20,24 @@ _PATH = "homeport/health/manifests/node-trust"
 
 def asks_for_account(wish: Wish, timeout: float) -> bool:
     """Tell whether a mirror wants an account for a pull; no where it does not answer within so many seconds."""
-    host, _port = probe.split_host(wish.name)
     path = "/".join(["/v2", *([wish.prefix] if wish.prefix else []), _PATH])
     try:
-        ip, port = probe.resolve(wish.name, wish.address, 80 if wish.plain_http else 443)
-        plain = probe.connect(ip, port, timeout, wish.name)
-        with contextlib.closing(http.client.HTTPConnection(host, port, timeout=timeout)) as connection:
-            connection.sock = plain
-            if not wish.plain_http:
-                connection.sock = probe.make_context(wish.ca_text).wrap_socket(plain, server_hostname=host)
-            connection.request("HEAD", path, headers={"Host": wish.name})
-            return connection.getresponse().status == 401
-    except (OSError, http.client.HTTPException, NodeError):
+        with _connected(wish, timeout) as sock:
+            sock.sendall(f"HEAD {path} HTTP/1.1\r\nHost: {wish.name}\r\nConnection: close\r\n\r\n".encode())
+            with contextlib.closing(Answer(sock, "HEAD")) as answer:
+                answer.begin()
+            return answer.status == 401
+    except (OSError, WireError, NodeError):
         return False
+
+
+def _connected(wish: Wish, timeout: float) -> socket.socket:
+    if wish.plain_http:
+        return probe.connect(wish.name, wish.address, timeout, 80)
+    host, _port = probe.split_host(wish.name)
+    plain = probe.connect(wish.name, wish.address, timeout)
+    # A handshake that fails closes it.
+    return probe.make_context(wish.ca_text).wrap_socket(plain, server_hostname=host)
 
 
 def warning(wish: Wish) -> str:

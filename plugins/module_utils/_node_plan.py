@@ -353,9 +353,8 @@ def _ageing(wish: Wish) -> list[str]:
 
 def _look(wish: Wish, owned: Owned, timeout: float) -> probe.Presented:
     if wish.plain_http:
-        ip, port = probe.resolve(wish.name, wish.address, 80)
-        probe.connect(ip, port, timeout, wish.name).close()
-        return probe.Presented(ip, "", "", "", [], "", "")
+        with probe.connect(wish.name, wish.address, timeout, 80) as plain:
+            return probe.Presented(plain.getpeername()[0], "", "", "", [], "", "", "")
     try:
         return probe.look(wish.name, wish.address, wish.ca_text, timeout, verify=not wish.insecure)
     except DistrustError as exc:

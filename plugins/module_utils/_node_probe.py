@@ -17,10 +17,12 @@ import os
 import socket
 import ssl
 import tempfile
+import time
 import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import DistrustError, NodeError
 from ansible_collections.homeport.registry.plugins.module_utils._node_pem import split, subject_of
+from ansible_collections.homeport.registry.plugins.module_utils._registry_dial import dial, dial_first, places_of
 
 # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
 _MISMATCH = (62, 64)
@@ -37,6 +39,7 @@ class Presented:
     subject: str
     issuer: str
     names: list[str]
+    not_before: str
     not_after: str
     sha256: str
 
@@ -54,18 +57,16 @@ def split_host(registry: str) -> tuple[str, int | None]:
     return (host, int(port)) if colon else (registry, None)
 
 
-def resolve(registry: str, address: str, default_port: int = 443) -> tuple[str, int]:
-    """Return the address to connect to: the given one, or what the node's resolver says.
+def connect(registry: str, address: str, timeout: float, default_port: int = 443) -> socket.socket:
+    """Return an open connection, to the given address or to what the node's resolver says.
 
     Raises:
-        NodeError: when the name does not resolve on the node.
+        NodeError: when the name does not resolve on the node, or none of its addresses takes a connection.
     """
     host, port = split_host(registry)
     port = port or default_port
-    if address:
-        return address, port
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        places = places_of(address or host, port)
     except OSError as exc:
         raise NodeError(
             "resolve the registry's name on this node",
@@ -74,22 +75,14 @@ def resolve(registry: str, address: str, default_port: int = 443) -> tuple[str, 
             remedy="Nodes do not use the cluster's DNS. Add the name to the DNS that this node asks, or give the"
             " registry an address, which is then kept in /etc/hosts.",
         ) from exc
-    return str(found[0][4][0]), port
-
-
-def connect(address: str, port: int, timeout: float, where: str) -> socket.socket:
-    """Return an open connection.
-
-    Raises:
-        NodeError: when none comes about.
-    """
     try:
-        return socket.create_connection((address, port), timeout)
+        return dial_first(places, timeout)
     except OSError as exc:
         got = "nothing listens there" if isinstance(exc, ConnectionRefusedError) else str(exc.strerror or exc)
+        tried = ", ".join(dict.fromkeys(str(place[0]) for _family, place in places))
         raise NodeError(
             "connect to the registry from this node",
-            where=f"{where} ({address} port {port})",
+            where=f"{registry} ({tried} port {port})",
             got=got or "no answer in time",
             remedy="Check the port, the firewalls on the way, and that the registry is exposed to the nodes.",
         ) from exc
@@ -120,18 +113,16 @@ def look(registry: str, address: str, ca_text: str, timeout: float, *, verify: b
 
 
 def _look(registry: str, address: str, context: ssl.SSLContext, timeout: float) -> Presented:
-    where = registry
     host, _port = split_host(registry)
-    ip, port = resolve(registry, address)
-    plain = connect(ip, port, timeout, where)
+    plain = connect(registry, address, timeout)
+    ip, port = plain.getpeername()[:2]
     try:
-        plain.settimeout(timeout)
         with context.wrap_socket(plain, server_hostname=host) as secured:
             return _presented(secured, ip)
     except ssl.SSLCertVerificationError as exc:
         raise _distrust(registry, ip, port, timeout, exc) from exc
     except (ssl.SSLError, OSError) as exc:
-        raise _no_tls(where, ip, port, timeout, exc) from exc
+        raise _no_tls(registry, ip, port, timeout, exc) from exc
     finally:
         plain.close()
 
@@ -171,6 +162,7 @@ def _presented(secured: ssl.SSLSocket, ip: str) -> Presented:
         subject=subject_of(about),
         issuer=subject_of(about, "issuer"),
         names=[value for kind, value in about.get("subjectAltName", ()) if kind in ("DNS", "IP Address")],
+        not_before=about.get("notBefore", ""),
         not_after=about.get("notAfter", ""),
         sha256=hashlib.sha256(der).hexdigest(),
     )
@@ -195,11 +187,12 @@ def decode(der: bytes) -> dict[str, t.Any]:
 
 def _seen_blindly(registry: str, ip: str, port: int, timeout: float) -> Presented | None:
     try:
-        with connect(ip, port, timeout, registry) as plain:
-            plain.settimeout(timeout)
-            with _blind().wrap_socket(plain, server_hostname=split_host(registry)[0]) as secured:
-                return _presented(secured, ip)
-    except (OSError, NodeError):
+        with (
+            dial(ip, port, timeout) as plain,
+            _blind().wrap_socket(plain, server_hostname=split_host(registry)[0]) as secured,
+        ):
+            return _presented(secured, ip)
+    except OSError:
         return None
 
 
@@ -218,8 +211,11 @@ def _distrust(registry: str, ip: str, port: int, timeout: float, exc: ssl.SSLCer
         got = f"the certificate is for {', '.join(seen.names)} and not for {host}"
         remedy = f"Reissue it with {host} as a subject alternative name, or use one of its names in image names."
     elif code in _EXPIRED and seen:
-        got = f"{got}; it was valid until {seen.not_after}"
-        remedy = "Renew the server's certificate, and compare the clocks of node and server."
+        early = code == _EXPIRED[0]
+        valid = f"is valid from {seen.not_before} on" if early else f"was valid until {seen.not_after}"
+        got = f"{got}; it {valid}, and the clock of this node says {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}"
+        remedy = "Compare the clock of this node with others and set it, by chrony or systemd-timesyncd."
+        remedy += "" if early else " If it is right, renew the server's certificate."
     return DistrustError(
         "trust the registry from this node", where=f"{registry} ({ip} port {port})", got=got, remedy=remedy
     )
@@ -228,7 +224,10 @@ def _distrust(registry: str, ip: str, port: int, timeout: float, exc: ssl.SSLCer
 def _no_tls(where: str, ip: str, port: int, timeout: float, exc: Exception) -> NodeError:
     got = f"the TLS handshake failed: {getattr(exc, 'reason', None) or exc or type(exc).__name__}"
     remedy = "Check that this port speaks TLS 1.2 or newer."
-    if _speaks_http(ip, port, timeout):
+    if "timed out" in str(exc):
+        got = f"it takes connections and then says nothing for {timeout:g} seconds"
+        remedy = "Check the server behind this port, and what stands in front of it: one that hangs looks like this."
+    elif _speaks_http(ip, port, timeout):
         got = "the server answers with plain HTTP"
         remedy = "Expose the registry with TLS, or say in words that it has none: plain_http: true."
     return NodeError("speak TLS with the registry", where=f"{where} ({ip} port {port})", got=got, remedy=remedy)
@@ -236,8 +235,7 @@ def _no_tls(where: str, ip: str, port: int, timeout: float, exc: Exception) -> N
 
 def _speaks_http(ip: str, port: int, timeout: float) -> bool:
     try:
-        with socket.create_connection((ip, port), timeout) as plain:
-            plain.settimeout(timeout)
+        with dial(ip, port, timeout) as plain:
             plain.sendall(b"GET /v2/ HTTP/1.0\r\n\r\n")
             return plain.recv(5) == b"HTTP/"
     except OSError:

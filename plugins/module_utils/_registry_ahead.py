@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ansible_collections.homeport.registry.plugins.module_utils._registry_http import OWN_HEADERS, Exchange
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import target_of
+from ansible_collections.homeport.registry.plugins.module_utils._registry_pace import Pace
 from ansible_collections.homeport.registry.plugins.module_utils._registry_sending import lines_of, start_of
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
 from ansible_collections.homeport.registry.plugins.module_utils._registry_tls import is_broken
@@ -231,6 +232,7 @@ class Line:
         self._origin = session.origin
         self._connection, self._used = self._transport.take(self._origin)
         self._buffer = b""
+        self._pace = Pace(self._transport.timeout)
         self._ended = False
         self._answered = False
         # What follows the first line, which is the same for very many, and what it was made of.
@@ -269,6 +271,8 @@ class Line:
         if self._ended:
             return None
         end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            self._pace = Pace(self._transport.timeout)
         while end < 0:
             if len(self._buffer) > _HEAD:
                 return None
@@ -292,9 +296,11 @@ class Line:
             return
         pieces = [self._buffer]
         while missing > 0:
+            began = time.monotonic()
             piece = self._connection.sock.recv(_READ)
             if not piece:
                 raise HungUpError("the server hung up")
+            self._pace.note(len(piece), time.monotonic() - began)
             pieces.append(piece)
             missing -= len(piece)
         self._buffer = b"".join(pieces)

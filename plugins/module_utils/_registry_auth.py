@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
     BadNameError,
     ProtocolError,
+    UnreachableError,
     http_error,
     without_query,
 )
@@ -104,6 +105,9 @@ class Authenticator:
         self._challenge: Challenge | None = None
         self._realm_base = ""
         self._tokens: dict[str, tuple[str, float]] = {}
+        # How often no token came since nobody answered, and what was said the last time.
+        self._losses = 0
+        self._lost: UnreachableError | None = None
         self._lock = threading.Lock()
 
     @property
@@ -112,13 +116,19 @@ class Authenticator:
         return self._challenge is not None
 
     def header(self, scope: str) -> str | None:
-        """Return the header for a scope as far as the server's wish is known, without asking the server."""
+        """Return the header for a scope as far as the server's wish is known, without asking the server.
+
+        Raises:
+            UnreachableError: when somebody else has waited for a token meanwhile, and none came.
+        """
         challenge = self._challenge
         if challenge is None:
             return None
         if challenge.scheme == "basic":
             return self._basic or None
+        losses = self._losses
         with self._lock:
+            self._share_loss(losses)
             return self._cached(scope)
 
     def answer(self, response: Response, scope: str, sent: str | None) -> str | None:
@@ -138,11 +148,23 @@ class Authenticator:
         self._challenge = challenge
         if challenge.scheme == "basic":
             return self._basic if self._basic and sent != self._basic else None
+        losses = self._losses
         with self._lock:
+            self._share_loss(losses)
             token = self._cached(scope)
             if token is None or token == sent:
-                token = self._fetch(challenge, response.url, scope)
+                try:
+                    token = self._fetch(challenge, response.url, scope)
+                except UnreachableError as exc:
+                    self._losses, self._lost = self._losses + 1, exc
+                    raise
             return token
+
+    def _share_loss(self, losses: int) -> None:
+        """Do not wait again, one thread after the other, for who has just let somebody wait in vain."""
+        if self._lost and losses != self._losses:
+            lost = self._lost
+            raise type(lost)(lost.tried, where=lost.where, got=lost.got, remedy=lost.remedy)
 
     def _cached(self, scope: str) -> str | None:
         token, expires = self._tokens.get(scope, ("", 0.0))

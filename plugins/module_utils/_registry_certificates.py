@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import socket
 import ssl
 import time
 import typing as t
 
+from ansible_collections.homeport.registry.plugins.module_utils._registry_dial import dial
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import UnreachableError
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import Origin
 from ansible_collections.homeport.registry.plugins.module_utils._registry_tls import connection_error, make_context
@@ -72,7 +72,7 @@ def inspect(origin: Origin, context: ssl.SSLContext, timeout: float) -> TlsRepor
 
 def _look(origin: Origin, context: ssl.SSLContext, timeout: float, problem: str) -> TlsReport:
     with (
-        socket.create_connection((origin.host, origin.port), timeout) as plain,
+        dial(origin.host, origin.port, timeout) as plain,
         context.wrap_socket(plain, server_hostname=origin.host) as secured,
     ):
         trusted = not problem and context.verify_mode == ssl.CERT_REQUIRED

@@ -33,7 +33,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_names 
     is_digest,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
-from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import Headers
+from ansible_collections.homeport.registry.plugins.module_utils._registry_wire import Headers, number_in
 
 # The largest page that Distribution allows unless it is told otherwise.
 _PAGE = 1000
@@ -148,11 +148,11 @@ def head_manifest(session: Session, repository: str, reference: str) -> Descript
     path = f"/v2/{check_repository(repository)}/manifests/{check_reference(reference)}"
     with session.request(tried, "HEAD", path, scope=pull(repository), expect=(200,), headers=_ACCEPT) as response:
         digest = response.headers.get("Docker-Content-Digest") or ""
-        size = response.headers.get("Content-Length") or ""
+        size = number_in(response.headers.get("Content-Length"))
         media_type = response.headers.get_content_type()
-    if not is_digest(digest) or not size.isdigit():
+    if not is_digest(digest) or size is None:
         return get_manifest(session, repository, reference)
-    return Descriptor(media_type, digest, int(size))
+    return Descriptor(media_type, digest, size)
 
 
 def put_manifest(
@@ -192,15 +192,15 @@ def head_blob(session: Session, repository: str, digest: str) -> int:
     tried = f"find the blob {_name(repository, digest)}"
     path = f"/v2/{check_repository(repository)}/blobs/{check_digest(digest)}"
     with session.request(tried, "HEAD", path, scope=pull(repository), expect=(200,)) as response:
-        size = response.headers.get("Content-Length") or ""
-    if not size.isdigit():
+        size = number_in(response.headers.get("Content-Length"))
+    if size is None:
         raise ProtocolError(
             tried,
             where=f"HEAD {path}",
             got="the answer does not tell the size",
             remedy="Check the proxy in front of the registry: it must not remove headers.",
         )
-    return int(size)
+    return size
 
 
 def stream_blob(session: Session, repository: str, digest: str) -> Iterator[bytes]:

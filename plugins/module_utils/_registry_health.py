@@ -25,6 +25,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_http i
 from ansible_collections.homeport.registry.plugins.module_utils._registry_names import check_base_url, origin_of
 from ansible_collections.homeport.registry.plugins.module_utils._registry_roundtrip import Traveller
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
+from ansible_collections.homeport.registry.plugins.module_utils._registry_tls import CLOCK, clock
 from ansible_collections.homeport.registry.plugins.module_utils._registry_transport import Transport
 from ansible_collections.homeport.registry.plugins.module_utils._registry_upload import cancel_upload
 
@@ -249,12 +250,13 @@ def judge_tls(url: str, report: TlsReport, days: int) -> RegistryError | None:
     """Return what is wrong with the certificates a server showed."""
     shown = report.chain[0] if report.chain else None
     if not report.trusted:
-        what = f" (for {', '.join(shown.names) or shown.subject}, until {shown.not_after})" if shown else ""
+        since = f"from {shown.not_before} " if shown and "not yet valid" in report.problem else ""
+        what = f" (for {', '.join(shown.names) or shown.subject}, {since}until {shown.not_after})" if shown else ""
         return TlsError(
             "trust the server",
             where=url,
-            got=f"{report.problem}{what}",
-            remedy="Renew the certificate if it has expired, have one for this name, or give the CA that signed it.",
+            got=f"{report.problem}{what}{clock(report.problem)}",
+            remedy=(clock(report.problem) and CLOCK) or "Have one for this name, or give the CA that signed it.",
         )
     left = report.days_left
     if left is not None and left < days:

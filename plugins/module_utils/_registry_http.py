@@ -24,6 +24,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_wire i
     Connection,
     Headers,
     WireError,
+    number_in,
 )
 
 # Sent with each request.
@@ -80,9 +81,10 @@ class Response:
                 yield piece
         except (OSError, WireError) as exc:
             broken = connection_error("read the answer", f"{self.method} {without_query(self.url)}", exc)
-            raise TruncatedError(broken.tried, where=broken.where, got=broken.got, remedy=broken.remedy) from exc
-        announced = self.headers.get("Content-Length")
-        if self.method != "HEAD" and announced is not None and announced.isdigit() and received != int(announced):
+            got = f"it began and then stopped, {broken.got}" if isinstance(exc, TimeoutError) else broken.got
+            raise TruncatedError(broken.tried, where=broken.where, got=got, remedy=broken.remedy) from exc
+        announced = number_in(self.headers.get("Content-Length"))
+        if self.method != "HEAD" and announced is not None and received != announced:
             raise TruncatedError(
                 "read the answer",
                 where=f"{self.method} {without_query(self.url)}",
@@ -178,12 +180,13 @@ def retry_after(value: str | None, now: float) -> float:
     """
     if not value:
         return 0.0
-    if value.strip().isdigit():
-        return float(value)
+    seconds = number_in(value.strip())
+    if seconds is not None:
+        return float(seconds)
     # Hardly any server names a date, and this takes long.
     import email.utils
 
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import sys
+import time
 import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils._registry_errors import (
@@ -16,10 +17,13 @@ from ansible_collections.homeport.registry.plugins.module_utils._registry_errors
     TlsError,
     UnreachableError,
 )
+from ansible_collections.homeport.registry.plugins.module_utils._registry_pace import DripError
 
 if t.TYPE_CHECKING:
     import ssl
 
+# What to do where it may be the clock.
+CLOCK = "Set the clock of the machine that looked, if that is wrong; else give the server a certificate valid today."
 # What is said when a proxy refuses to lead on.
 _TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3}.*)")
 
@@ -54,6 +58,13 @@ def make_context(*, ca_file: str | None = None, ca_text: str | None = None, veri
         ) from exc
 
 
+def clock(problem: str) -> str:
+    """Return what the clock here says if that may be what is wrong, to be put behind what OpenSSL says."""
+    if "not yet valid" not in problem and "expired" not in problem:
+        return ""
+    return f"; the clock of the machine that looked says {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}"
+
+
 def is_broken(exc: BaseException | None) -> bool:
     """Tell whether an error only says that the other side hung up, which says nothing against it or its TLS."""
     ssl = sys.modules.get("ssl")
@@ -66,11 +77,13 @@ def connection_error(tried: str, where: str, exc: BaseException) -> UnreachableE
     ssl = sys.modules.get("ssl")
     # Errors that Python itself raises lack what OpenSSL would have added.
     if ssl and isinstance(exc, ssl.SSLCertVerificationError):
+        problem = str(getattr(exc, "verify_message", exc))
         return TlsError(
             tried,
             where=where,
-            got=f"the server's certificate is not trusted: {getattr(exc, 'verify_message', exc)}",
-            remedy="Give the CA that signed it (ca_cert), or have the server show a certificate for this name.",
+            got=f"the server's certificate is not trusted: {problem}{clock(problem)}",
+            remedy=(clock(problem) and CLOCK)
+            or "Give the CA that signed it (ca_cert), or have the server show a certificate for this name.",
         )
     if ssl and isinstance(exc, ssl.SSLError) and not is_broken(exc):
         return TlsError(
@@ -91,6 +104,8 @@ def connection_error(tried: str, where: str, exc: BaseException) -> UnreachableE
         got, remedy = "the host name does not resolve", "Check the name, and the DNS of the machine that runs this."
     elif isinstance(exc, ConnectionRefusedError):
         got, remedy = "nothing listens there", "Check the port, and that the registry and what exposes it are up."
+    elif isinstance(exc, DripError):
+        got, remedy = str(exc), "Look into the log of the registry and of the proxy in front, or raise the timeout."
     elif isinstance(exc, TimeoutError):
         got, remedy = "no answer in time", "Check routes and network policies on the way, or raise the timeout."
     else:

@@ -11,10 +11,14 @@ registry lacks that time.
 
 from __future__ import annotations
 
+import io
 import re
 import socket
 import typing as t
 from collections.abc import Mapping
+
+from ansible_collections.homeport.registry.plugins.module_utils._registry_dial import dial
+from ansible_collections.homeport.registry.plugins.module_utils._registry_pace import Paced
 
 if t.TYPE_CHECKING:
     import ssl
@@ -24,6 +28,7 @@ _HEADERS = 200
 _STATUS = re.compile(r"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?: +(.*))?$")
 _NO_HOST = re.compile(r"[\x00-\x20\x7f]")
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
+_NUMBER = re.compile(r"[0-9]{1,15}")
 
 # How the names of headers that are asked for all the time look in a text.
 _MARKS = {
@@ -105,6 +110,11 @@ class Headers:
         return media_type if media_type.count("/") == 1 else "text/plain"
 
 
+def number_in(text: str | None) -> int | None:
+    """Return the number that a header holds, nothing where it holds none that counts bytes or seconds."""
+    return int(text) if text and _NUMBER.fullmatch(text) else None
+
+
 class Head(t.NamedTuple):
     """The head of an answer, and what it says about the body.
 
@@ -136,7 +146,7 @@ def read_head(text: str, method: str) -> Head:
     headers = Headers(breaks + rest)
     chunked = headers.get("transfer-encoding", "").lower() == "chunked"
     announced = headers.get("content-length", "")
-    length = int(announced) if announced.isdigit() and not chunked else None
+    length = None if chunked else number_in(announced)
     options = headers.get("connection", "").lower()
     closes = "close" in options or (version < 11 and "keep-alive" not in options)
     if method == "HEAD" or status in (204, 304) or 100 <= status < 200:
@@ -149,7 +159,7 @@ class Answer:
 
     def __init__(self, sock: socket.socket, method: str) -> None:
         """Take what comes on a socket; see `begin`."""
-        self.fp: t.BinaryIO | None = sock.makefile("rb")
+        self.fp: io.BufferedReader | None = io.BufferedReader(Paced(sock))
         self._method = method
         # Of the chunk that is being read.
         self._left = 0
@@ -296,7 +306,7 @@ class Connection:
         Raises:
             OSError, WireError: when that is not possible.
         """
-        self.sock = socket.create_connection((self.host, self.port), self.timeout)
+        self.sock = dial(self.host, self.port, self.timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def close(self) -> None:

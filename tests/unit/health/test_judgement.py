@@ -72,6 +72,13 @@ def test_roles_are_what_they_say():
             14,
             "has expired (for registry.example.com, until Dec 31",
         ),
+        (
+            False,
+            "certificate is not yet valid",
+            [certificate(90)],
+            14,
+            "not yet valid (for registry.example.com, from Jan",
+        ),
         (False, "self-signed certificate", [], 14, "self-signed certificate"),
     ],
 )
@@ -90,3 +97,11 @@ def test_days_left_are_those_of_the_first_to_expire():
 def test_passwords_stay_out_of_messages():
     assert "secret" not in repr(USER)
     assert "secret" not in str(USER)
+
+
+@pytest.mark.parametrize("problem", ["certificate is not yet valid", "certificate has expired"])
+def test_a_clock_that_may_be_wrong_is_named(problem):
+    found = judge_tls(URL, TlsReport("TLSv1.3", False, problem, [certificate(90)]), 14)
+    assert found is not None
+    assert "the clock of the machine that looked says 20" in found.got
+    assert "Set the clock" in found.remedy

@@ -248,6 +248,15 @@ def test_the_wait_a_server_asks_for_is_shown():
     assert "Retry-After 30" in error.got
 
 
+@pytest.mark.parametrize("problem", ["certificate is not yet valid", "certificate has expired"])
+def test_a_clock_that_may_be_wrong_is_named(problem):
+    error = ssl.SSLCertVerificationError(1, problem)
+    error.verify_message = problem
+    found = connection_error("read", "https://r", error)
+    assert "the clock of the machine that looked says 20" in found.got
+    assert "Set the clock" in found.remedy
+
+
 @pytest.mark.parametrize(
     ("exc", "kind", "saying"),
     [
