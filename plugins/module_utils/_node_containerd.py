@@ -204,14 +204,25 @@ def validate(program: str, config: str, text: str, before: Effective, root: str)
     Raises:
         NodeError: when it is refused, ineffective, or changes more.
     """
-    # No .toml at the end: a drop-in pattern of the same directory must not find it.
-    handle, candidate = tempfile.mkstemp(prefix=".homeport-candidate-", dir=os.path.dirname(config))
+    folder = os.path.dirname(config)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        done = run([program, "--config", candidate, "config", "dump"])
-    finally:
-        os.unlink(candidate)
+        # No .toml at the end: a drop-in pattern of the same directory must not find it.
+        handle, candidate = tempfile.mkstemp(
+            prefix=".homeport-candidate-", dir=folder if os.path.isdir(folder) else None
+        )
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+            done = run([program, "--config", candidate, "config", "dump"])
+        finally:
+            os.unlink(candidate)
+    except OSError as exc:
+        raise NodeError(
+            "try a new configuration beside the one of containerd",
+            where=folder,
+            got=str(exc.strerror or exc),
+            remedy="Nothing was changed. Run as root (become), and see that the file system is writable and not full.",
+        ) from exc
     if done.code:
         raise NodeError(
             "change containerd's configuration",

@@ -29,6 +29,7 @@ NOWHERE = "homeport/health:node-trust"
 # In which containerd keeps what the kubelet sees.
 NAMESPACE = "k8s.io"
 
+_LATE = "the runtime got no answer in time"
 _FAILURES = (
     (r"x509|certificate|unknown authority", "the runtime does not trust the registry"),
     (r"server gave HTTP response to HTTPS client", "the registry speaks plain HTTP where the runtime expects TLS"),
@@ -36,7 +37,7 @@ _FAILURES = (
     (r"connection refused", "nothing listens where the runtime looks"),
     (
         r"i/o timeout|deadline exceeded|TLS handshake timeout|no end within|no route",
-        "the runtime got no answer in time",
+        _LATE,
     ),
     (r"Unimplemented|unknown service", "CRI is off in this containerd"),
 )
@@ -45,6 +46,7 @@ _ANSWERS = (
     r"|authentication required|no basic auth|insufficient_scope"
 )
 _READY = re.compile(r'"status": true,\s*"type": "RuntimeReady"|"type": "RuntimeReady",\s*"status": true')
+_NO_CRI = "its CRI plugin is"
 _CRI_PLUGIN = re.compile(r"\bio\.containerd\.grpc\.v1\s+cri\b")
 
 
@@ -96,7 +98,7 @@ def _ready(runtime: Runtime) -> str:
     if not process.listener_of(runtime.endpoint):
         return "nobody listens on its socket"
     if _is_docker(runtime):
-        return "" if _docker(runtime, "GET", "/_ping").startswith("OK") else "it does not answer"
+        return "" if _docker(runtime, "GET", "/_ping", timeout=5).startswith("OK") else "it does not answer"
     crictl = process.find_program("crictl")
     if crictl:
         done = process.run([crictl, *_endpoints(runtime), "info"], timeout=20)
@@ -107,8 +109,10 @@ def _ready(runtime: Runtime) -> str:
     if not ctr:
         return ""
     done = process.run([*ctr, "plugins", "ls"], timeout=20)
+    if done.code:
+        return done.said
     states = [line.split()[-1] for line in done.output.splitlines() if _CRI_PLUGIN.search(line)]
-    return "" if states == ["ok"] else f"its CRI plugin is {states or done.said}"
+    return "" if states == ["ok"] else f"{_NO_CRI} {states or 'not there'}"
 
 
 def wait_for_lists(runtime: Runtime, values: t.Sequence[str], seconds: float) -> None:
@@ -119,7 +123,7 @@ def wait_for_lists(runtime: Runtime, values: t.Sequence[str], seconds: float) ->
     """
     deadline = time.monotonic() + seconds
     while True:
-        known = json.loads(_docker(runtime, "GET", "/info") or "{}").get("RegistryConfig") or {}
+        known = _parsed(_docker(runtime, "GET", "/info")).get("RegistryConfig") or {}
         missing = [value for value in values if value not in json.dumps(known)]
         if not missing:
             return
@@ -151,7 +155,9 @@ def pull(runtime: Runtime, image: str, login: Login | None, timeout: float, *, p
         return Proof("pulled", by, image)
     for pattern, meaning in _FAILURES:
         if re.search(pattern, _gist(done)):
-            raise _failure(image, by, meaning, done)
+            # Who hangs himself tells nothing about the registry.
+            hangs = _ready(runtime) if meaning == _LATE else ""
+            raise _hung(image, runtime, hangs) if hangs else _failure(image, by, meaning, done)
     if image.endswith(NOWHERE) and re.search(_ANSWERS, _gist(done)):
         return Proof("answered", by, image)
     raise _failure(image, by, "the pull failed", done)
@@ -169,6 +175,15 @@ def _failure(image: str, by: str, meaning: str, done: process.Done) -> NodeError
         remedy = "Check that the image exists and that the account may pull it."
     kind = UnresolvedError if "resolve" in meaning else NodeError
     return kind(f"pull {image}", where=f"this node, by {by}", got=f"{meaning}: {_gist(done)}", remedy=remedy)
+
+
+def _hung(image: str, runtime: Runtime, said: str) -> NodeError:
+    return NodeError(
+        f"pull {image}",
+        where=f"this node, at {runtime.endpoint}",
+        got=f"the runtime itself does not answer: {said}",
+        remedy=f"Look into its log: journalctl -u {runtime.kind}.",
+    )
 
 
 def _gist(done: process.Done) -> str:
@@ -198,8 +213,10 @@ def _pull(runtime: Runtime, image: str, login: Login | None, timeout: float, pla
         )
     # It pulls by itself, also where nobody would for the kubelet.
     said = _ready(runtime)
-    if said:
+    if said.startswith(_NO_CRI):
         raise _failure(image, "ctr", "CRI is off in this containerd", process.Done(1, "", said))
+    if said:
+        raise _hung(image, runtime, said)
     more = ["--plain-http"] if plain else []
     command = [*ctr, "images", "pull", "--hosts-dir", runtime.root, *more, image]
     return "ctr", process.run(command, timeout=timeout)
@@ -230,17 +247,38 @@ def _docker(
     # Hardly any node has Docker, and what this loads takes longer than the rest of a run that changes nothing.
     import http.client
 
+    deadline = time.monotonic() + timeout
     connection = http.client.HTTPConnection("localhost", timeout=timeout)
     try:
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.sock.settimeout(timeout)
         connection.sock.connect(runtime.endpoint)
         connection.request(method, path, headers=dict(headers or {}))
-        return connection.getresponse().read().decode(errors="replace")
+        response = connection.getresponse()
+        pieces: list[bytes] = []
+        while piece := response.read1(1 << 16):
+            pieces.append(piece)
+            # A pull that hangs may go on reporting that it does.
+            if time.monotonic() > deadline:
+                raise TimeoutError
+        text = b"".join(pieces).decode(errors="replace")
+        strange = response.status >= 400 and "message" not in _parsed(text)
+        return json.dumps({"error": f"status {response.status}: {text[:200]}"}) if strange else text
+    except TimeoutError:
+        return json.dumps({"error": f"no end within {timeout:g} seconds"})
     except (OSError, http.client.HTTPException) as exc:
         return json.dumps({"error": f"no answer: {exc}"})
     finally:
         connection.close()
+
+
+def _parsed(text: str) -> dict[str, t.Any]:
+    """Return what Docker says, nothing for what is none of its answers."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _docker_pull(runtime: Runtime, image: str, login: Login | None, timeout: float) -> process.Done:
@@ -250,9 +288,11 @@ def _docker_pull(runtime: Runtime, image: str, login: Login | None, timeout: flo
     query = urlencode({"fromImage": name, "tag": tag})
     answer = _docker(runtime, "POST", f"/images/create?{query}", header, timeout)
     for line in answer.splitlines():
-        found = json.loads(line) if line.startswith("{") else {}
+        found = _parsed(line)
         if "error" in found or "message" in found:
             return process.Done(1, "", str(found.get("error") or found["message"]))
+        if not found and line.strip():
+            return process.Done(1, "", f"this is no answer of Docker: {line[:200]}")
     return process.Done(0, answer, "")
 
 

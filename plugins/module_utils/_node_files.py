@@ -121,7 +121,10 @@ def put(path: str, content: Content | None) -> None:
             os.unlink(path)
     except OSError as exc:
         raise NodeError(
-            "remove a file", where=path, got=str(exc.strerror or exc), remedy="Run as root (become)."
+            "remove a file",
+            where=path,
+            got=str(exc.strerror or exc),
+            remedy="Run as root (become), and see that the file system is writable.",
         ) from exc
 
 
@@ -144,7 +147,10 @@ def make_directories(path: str) -> list[str]:
     except OSError as exc:
         remove_directories(made)
         raise NodeError(
-            "make a directory", where=one, got=str(exc.strerror or exc), remedy="Run as root (become)."
+            "make a directory",
+            where=one,
+            got=str(exc.strerror or exc),
+            remedy="Run as root (become), and see that the file system is writable and not full.",
         ) from exc
     return made
 

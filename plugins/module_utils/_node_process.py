@@ -12,6 +12,7 @@ import re
 import shutil
 import socket
 import struct
+import time
 import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
@@ -64,14 +65,16 @@ def run(command: t.Sequence[str], *, timeout: float = 60, env: t.Mapping[str, st
     # The module's way of running programs knows no time limit; this program is on every node.
     words = ["timeout", "-k", "2", f"{timeout:g}", *command]
     updates = {"LC_ALL": "C", **(env or {})}
+    began = time.monotonic()
     try:
         code, output, errors = _starter[-1](
             words, environ_update=updates, errors="surrogate_or_replace", handle_exceptions=False
         )
     except OSError as exc:
         return Done(127, "", str(exc.strerror or exc))
-    if code == 124:
-        return Done(code, "", f"no end within {timeout:g} seconds")
+    # What ignores being ended is killed, and timeout with it; other ones than GNU's tell how the program ended.
+    if code and (code == 124 or time.monotonic() - began >= timeout):
+        return Done(124, "", f"no end within {timeout:g} seconds")
     return Done(code, output, errors)
 
 

@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import fcntl
 import json
 import os
+import time
 import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
@@ -76,6 +79,45 @@ class Record:
         body.pop("path")
         text = json.dumps(body, indent=1, sort_keys=True) + "\n"
         write(self.path, Content(text.encode(), 0o600, os.geteuid(), os.getegid()))
+
+
+def hold(path: str, seconds: float) -> int:
+    """Keep other runs away from this node until this process ends; return what does that.
+
+    What one run has half done looks like an interrupted one to another, which would put it back.
+
+    Args:
+        path: of the record; nothing is written for this, not even in check mode.
+        seconds: how long to wait for another run.
+
+    Raises:
+        NodeError: when that is still at work then.
+    """
+    # The record's own directory comes and goes.
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(path)))
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    handle = os.open(folder, os.O_RDONLY)
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            if exc.errno not in (errno.EAGAIN, errno.EACCES):
+                # Some file systems of networks know no locks.
+                return handle
+        else:
+            return handle
+        if time.monotonic() > deadline:
+            os.close(handle)
+            raise NodeError(
+                "begin on this node",
+                where=folder,
+                got=f"another run is at work here, and was not done after {seconds:g} seconds",
+                remedy="Wait for it and run again. If none should be running, lslocks names the process that has locked"
+                f" {folder}: end that.",
+            )
+        time.sleep(0.1)
 
 
 def open_record(path: str) -> Record:

@@ -32,7 +32,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._node_plan impor
     addressed,
     make_plan,
 )
-from ansible_collections.homeport.registry.plugins.module_utils._node_record import Owned, open_record
+from ansible_collections.homeport.registry.plugins.module_utils._node_record import Owned, hold, open_record
 from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import Runtime
 
 # Go programs, as runtimes are, look at /etc/hosts again after 5 seconds.
@@ -68,14 +68,15 @@ class Rollout:
     """One node, one run."""
 
     def __init__(self, wishes: t.Sequence[Wish], settings: Settings, *, check: bool) -> None:
-        """Read the record and find the runtime; undo first what an interrupted run left.
+        """Wait for other runs, read the record and find the runtime; undo first what an interrupted run left.
 
         Raises:
-            NodeError: when the node is not in order.
+            NodeError: when the node is not in order, or another run does not end.
         """
         self.wishes, self.settings, self.check = addressed(wishes), settings, check
         self.warnings: list[str] = []
         self.actions: list[str] = []
+        self._held = hold(settings.record, settings.pull_timeout + settings.ready_timeout)
         self.record = open_record(settings.record)
         self._recover()
         self.runtime = self._find_runtime()
