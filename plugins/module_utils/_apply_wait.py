@@ -31,6 +31,8 @@ from ansible_collections.homeport.registry.plugins.module_utils._kube_kinds impo
 
 RECONNECT_SECONDS = 0.2
 CLAIM_RECHECK_SECONDS = 2.0
+# What stands in between may forget a connection on which nothing happens, and tell nobody.
+WATCH_SECONDS = 30.0
 
 Assess = Callable[[Reference, "dict[str, Any] | None"], State]
 
@@ -173,7 +175,7 @@ class _Wait:
         for name, item in wanted.items():
             self._update(item, found.get(name))
         version = listed["metadata"]["resourceVersion"]
-        seconds = min(self._left(), CLAIM_RECHECK_SECONDS if first.resource == VOLUME_CLAIM else self._left())
+        seconds = min(self._left(), CLAIM_RECHECK_SECONDS if first.resource == VOLUME_CLAIM else WATCH_SECONDS)
         if self._settled(group) or seconds <= 0:
             return
         for event in self._client.watch(path, {**query, "resourceVersion": version}, seconds):

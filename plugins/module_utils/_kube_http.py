@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -210,6 +211,8 @@ class ApiClient:
             else:
                 data = _parse(response.data)
                 if 200 <= response.status < 300:
+                    if "json" in headers["Accept"] and not isinstance(data, dict):
+                        raise Unreachable(self._not_the_api(response.data))
                     elapsed = time.monotonic() - started
                     earliest = server_second(response.headers.get("Date"), elapsed)
                     return Answer(response.status, data, earliest, attempt > 1)
@@ -254,6 +257,15 @@ class ApiClient:
         )
         self._answered = True
         return response
+
+    def _not_the_api(self, data: bytes) -> str:
+        """Say that something else answers, such as the page of a proxy that wants somebody to sign in."""
+        text = " ".join(re.sub(r"<[^>]*>", " ", data.decode("utf-8", "replace")).split())[:200]
+        where = mask(self.access.description, self.access.secrets)
+        return (
+            f"what answers at {where} is not the Kubernetes API: it sent {text or 'nothing'}; check the address in"
+            " the kubeconfig, and proxies on the way"
+        )
 
     def _pause_after_loss(self, error: Exception, attempt: int) -> float:
         """Return how long to wait before the next attempt, or raise Unreachable."""
@@ -310,7 +322,10 @@ def describe_loss(error: Exception) -> tuple[bool, str]:
     text = str(next((item for item in reversed(list(_chain(error)))), error))
     if "certificate verify failed" in text.lower() or "CertificateError" in names:
         reason = text.rpartition("certificate verify failed:")[2].partition("(_ssl")[0].strip()
-        return True, f"its certificate is not trusted ({reason}); check ca_cert, the kubeconfig, or the host name"
+        about = "ca_cert, the kubeconfig, or the host name"
+        if "not yet valid" in reason or "expired" in reason:
+            about = f"the clock here, which says {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}, or renew it"
+        return True, f"its certificate is not trusted ({reason}); check {about}"
     if "NameResolutionError" in names or "gaierror" in names:
         return True, "its host name cannot be resolved"
     if "SSLError" in names:

@@ -56,6 +56,12 @@ def chained(outer: Exception, inner: Exception) -> Exception:
     return outer
 
 
+def test_a_clock_that_may_be_wrong_is_named() -> None:
+    early = "[SSL] certificate verify failed: certificate is not yet valid (_ssl.c:1000)"
+    _fatal, text = http.describe_loss(ssl.SSLCertVerificationError(1, early))
+    assert "(certificate is not yet valid); check the clock here, which says 20" in text
+
+
 UNTRUSTED = ssl.SSLCertVerificationError(1, "[SSL] certificate verify failed: self-signed certificate (_ssl.c:1000)")
 
 
