@@ -160,6 +160,7 @@ class Service:
     name: str
     restart: t.Sequence[str]
     kills_children: bool
+    of_systemd: bool = True
 
     def restart_now(self, timeout: float) -> None:
         """Restart it.
@@ -173,16 +174,29 @@ class Service:
                 f"restart {self.name}",
                 where=" ".join(self.restart),
                 got=f"exit code {done.code}: {done.said}",
-                remedy=f"Look into the log: journalctl -u {self.name}.",
+                remedy=f"Look into the log: journalctl -u {self.name}."
+                if self.of_systemd
+                else "See why this command, restart_command of this node, does not end well there.",
             )
 
 
 def service_of(pid: int, own_command: t.Sequence[str]) -> Service | None:
-    """Return the service of a runtime: what the user says, else its systemd unit, else None."""
+    """Return the service of a runtime: what the user says, else its systemd unit, else None.
+
+    Raises:
+        NodeError: when systemd does not answer.
+    """
     if own_command:
-        return Service(own_command[0], list(own_command), False)
+        return Service(own_command[0], list(own_command), False, of_systemd=False)
     systemctl, unit = find_program("systemctl"), unit_of(pid)
     if not systemctl or not unit:
         return None
     shown = run([systemctl, "show", unit, "--property=KillMode", "--value"])
+    if shown.code:
+        raise NodeError(
+            "ask systemd whether a restart ends containers",
+            where=unit,
+            got=shown.said,
+            remedy="See what keeps systemd from answering: systemctl status, journalctl -b.",
+        )
     return Service(unit, [systemctl, "restart", unit], shown.output.strip() not in ("process", "mixed", "none"))

@@ -154,3 +154,34 @@ def test_one_run_at_a_time(tmp_path):
     threading.Timer(0.3, os.close, [first]).start()
     os.close(hold(record, 5))
     assert list(tmp_path.iterdir()) == [tmp_path / "homeport"]
+
+
+@pytest.mark.usefixtures("starting")
+@pytest.mark.parametrize(
+    ("script", "got"),
+    [
+        ("echo 'Failed to connect to bus: Connection refused' >&2; exit 1", "Failed to connect to bus"),
+        ("sleep 60", "no end within 0.5 seconds"),
+    ],
+    ids=["fails", "hangs"],
+)
+def test_a_systemd_that_does_not_answer_is_no_unit_that_ends_containers(tmp_path, monkeypatch, script, got):
+    program = tmp_path / "systemctl"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(process, "find_program", lambda *names: str(program))
+    monkeypatch.setattr(process, "unit_of", lambda pid: "containerd.service")
+    run = process.run
+    monkeypatch.setattr(process, "run", lambda command, **_more: run(command, timeout=0.5))
+    with pytest.raises(NodeError, match=rf"ask systemd.*{got}"):
+        process.service_of(os.getpid(), ())
+
+
+@pytest.mark.usefixtures("starting")
+def test_a_restart_by_a_command_of_the_user_is_not_looked_for_in_a_journal():
+    service = process.service_of(os.getpid(), ["sh", "-c", "exit 3"])
+    assert service is not None
+    with pytest.raises(NodeError, match="exit code 3") as caught:
+        service.restart_now(5)
+    assert "journalctl" not in caught.value.remedy
+    assert "restart_command" in caught.value.remedy
