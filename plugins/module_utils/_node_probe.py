@@ -214,8 +214,9 @@ def _distrust(registry: str, ip: str, port: int, timeout: float, exc: ssl.SSLCer
         early = code == _EXPIRED[0]
         valid = f"is valid from {seen.not_before} on" if early else f"was valid until {seen.not_after}"
         got = f"{got}; it {valid}, and the clock of this node says {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}"
-        remedy = "Compare the clock of this node with others and set it, by chrony or systemd-timesyncd."
-        remedy += "" if early else " If it is right, renew the server's certificate."
+        remedy = "Compare the clock of this node with others, and set it by chrony or systemd-timesyncd."
+        if not early:
+            remedy = "Renew the server's certificate, or set the clock of this node if that is wrong."
     return DistrustError(
         "trust the registry from this node", where=f"{registry} ({ip} port {port})", got=got, remedy=remedy
     )
@@ -225,7 +226,7 @@ def _no_tls(where: str, ip: str, port: int, timeout: float, exc: Exception) -> N
     got = f"the TLS handshake failed: {getattr(exc, 'reason', None) or exc or type(exc).__name__}"
     remedy = "Check that this port speaks TLS 1.2 or newer."
     if "timed out" in str(exc):
-        got = f"it takes connections and then says nothing for {timeout:g} seconds"
+        got = f"it takes connections and keeps silent: no TLS handshake within {timeout:g} seconds"
         remedy = "Check the server behind this port, and what stands in front of it: one that hangs looks like this."
     elif _speaks_http(ip, port, timeout):
         got = "the server answers with plain HTTP"
