@@ -168,10 +168,21 @@ class Rollout:
     def _reload(self) -> None:
         """Let a runtime that does not look by itself read its lists again."""
         if any("registries.conf.d" in change.path for change in self.changes) and self.runtime.kind == "crio":
-            os.kill(self.runtime.pid, signal.SIGHUP)
+            self._hang_up()
         if self.plan.reload is not None:
-            os.kill(self.runtime.pid, signal.SIGHUP)
+            self._hang_up()
             cri.wait_for_lists(self.runtime, self.plan.reload, self.settings.ready_timeout)
+
+    def _hang_up(self) -> None:
+        try:
+            os.kill(self.runtime.pid, signal.SIGHUP)
+        except OSError as exc:
+            raise NodeError(
+                "let the runtime read its lists again",
+                where=f"process {self.runtime.pid} ({self.runtime.program})",
+                got=str(exc.strerror or exc),
+                remedy=f"It may have ended meanwhile: journalctl -u {self.runtime.kind}. Start it and run again.",
+            ) from exc
 
     def _settle(self, root: str) -> None:
         cri.wait_ready(self.runtime, self.settings.ready_timeout)
@@ -193,7 +204,7 @@ class Rollout:
                 put(change.path, change.before)
             remove_directories(made)
             if self.plan.reload is not None:
-                os.kill(self.runtime.pid, signal.SIGHUP)
+                self._hang_up()
             if restarting and self.plan.restart:
                 self.plan.restart.service.restart_now(self.settings.ready_timeout)
                 cri.wait_ready(self.runtime, self.settings.ready_timeout)

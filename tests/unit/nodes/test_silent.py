@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import socket
 import subprocess
 import threading
 import time
+import types
 import typing as t
 from collections.abc import Callable, Iterator
 
@@ -20,7 +22,9 @@ from ansible_collections.homeport.registry.plugins.module_utils import _node_cri
 from ansible_collections.homeport.registry.plugins.module_utils import _node_process as process
 from ansible_collections.homeport.registry.plugins.module_utils._node_errors import NodeError
 from ansible_collections.homeport.registry.plugins.module_utils._node_record import hold
+from ansible_collections.homeport.registry.plugins.module_utils._node_restart import Change
 from ansible_collections.homeport.registry.plugins.module_utils._node_runtime import Runtime
+from ansible_collections.homeport.registry.plugins.module_utils._node_trust import Rollout
 
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 IMAGE = "registry.test/app:1"
@@ -185,3 +189,15 @@ def test_a_restart_by_a_command_of_the_user_is_not_looked_for_in_a_journal():
         service.restart_now(5)
     assert "journalctl" not in caught.value.remedy
     assert "restart_command" in caught.value.remedy
+
+
+def test_a_runtime_that_has_ended_meanwhile_is_named():
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    rollout = Rollout.__new__(Rollout)
+    rollout.runtime = dataclasses.replace(runtime("crio", "/run/crio/crio.sock"), pid=ended.pid)
+    change = Change("/etc/containers/registries.conf.d/90-homeport-a.conf", None, None)
+    rollout.plan = t.cast(t.Any, types.SimpleNamespace(changes=[change], restart=None, reload=None))
+    with pytest.raises(NodeError, match=rf"process {ended.pid}.*No such process") as caught:
+        rollout._reload()
+    assert "journalctl -u crio" in caught.value.remedy
