@@ -72,6 +72,7 @@ class ActionModule(ActionBase):
         environ = {**os.environ, **{name: str(value) for name, value in environ.items()}}
         engine = Engine(params, environ, check_mode=self._task.check_mode, diff=bool(self._task.diff))
         live = engine.read_live()
+        variables = {**variables, "live_time": engine.server_time()}
         return engine.run(self._documents(params, variables, live))
 
     def _run_there(self, params: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
@@ -85,6 +86,7 @@ class ActionModule(ActionBase):
             if answer.get("failed"):
                 return answer
             live = answer["live"]
+            variables = {**variables, "live_time": str(answer["live_time"])}
         documents = self._documents(params, variables, live)
         arguments.pop("live", None)
         arguments["_packed"] = pack(documents)

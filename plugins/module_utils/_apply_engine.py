@@ -110,6 +110,10 @@ class Engine:
                 raise ApplyError(str(outcome))
         return {short: found.get(short, None if "/" in short else []) for short in places}
 
+    def server_time(self) -> str:
+        """Return the time by the server's clock, as the API writes times."""
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._client.now()))
+
     def _reading(self, place: Reference, selector: str | None) -> Callable[[], Any]:
         if place.name:
             return functools.partial(self._client.find, place.path)

@@ -123,8 +123,13 @@ class ApiClient:
         self._pool = build_pool(access, connections)
         self._lock = threading.Lock()
         self._answered = False
+        self._ahead = 0.0
         self._lost = "stopped"
         self._stopped = threading.Event()
+
+    def now(self) -> float:
+        """Return the time by the server's clock, as far as it has told it."""
+        return time.time() + self._ahead
 
     def get(self, path: str, query: Mapping[str, Any] | None = None, accept: str = "application/json") -> Any:
         """Return the parsed body of a GET."""
@@ -210,6 +215,9 @@ class ApiClient:
                 pause = self._pause_after_loss(error, attempt)
             else:
                 data = _parse(response.data)
+                told = server_second(response.headers.get("Date"), 0.0)
+                if told is not None:
+                    self._ahead = told - time.time()
                 if 200 <= response.status < 300:
                     if "json" in headers["Accept"] and not isinstance(data, dict):
                         raise Unreachable(self._not_the_api(response.data))

@@ -65,6 +65,8 @@ options:
         exist, so a template can generate something once and keep it.
       - An entry without a name asks for all objects of the kind. Templates find their metadata, and nothing else of
         them, as a list under C(Kind).
+      - C(live_time) is the time at which they were read, by the clock of the API server, such as
+        C(2026-01-31T12:00:00Z).
     type: list
     elements: dict
     suboptions:
@@ -364,7 +366,7 @@ def main() -> None:
     try:
         engine = Engine(module.params, os.environ, check_mode=module.check_mode, diff=module._diff)
         if module.params["_live_only"]:
-            module.exit_json(changed=False, live=engine.read_live())
+            module.exit_json(changed=False, live=engine.read_live(), live_time=engine.server_time())
         module.exit_json(**engine.run(unpack(module.params["_packed"] or "[]")))
     except ApplyError as error:
         module.fail_json(**{**error.details, "msg": error.message})

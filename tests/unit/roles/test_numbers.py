@@ -4,21 +4,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.unit.contract.collection import installed
+from tests.unit.roles.rendering import render
 
-ROLES = installed() / "roles"
 NUMBERS = re.compile(r"(Seconds|Threshold|Limit|replicas|[pP]ort|containerPort|nodePort|runAsUser|runAsGroup|fsGroup)$")
 # A probe's port may be the name of one.
 NAMED = {"httpGet", "tcpSocket"}
@@ -45,32 +39,6 @@ def texts(value: Any, parent: str = "") -> Iterator[str]:
 @pytest.mark.parametrize("role", CASES)
 def test_numbers_are_numbers(tmp_path: Path, role: str) -> None:
     template, variables = CASES[role]
-    names = ("registry", "registry_auth", "registry_storage", role)
-    folders = [ROLES / name / part for name in names for part in ("defaults", "vars")]
-    files = [str(path) for folder in folders for path in folder.rglob("*.yml")]
-    live = dict.fromkeys(("Lease/registry-exclusive", "Deployment/registry-writer"))
-    given: dict[str, Any] = {
-        "registry_auth_users": [{"name": "ci", "role": "writer"}],
-        "live": live,
-        "registry_host": "r.test",
-    }
-    rendered = "{{ lookup('ansible.builtin.template', source) }}"
-    play = {
-        "hosts": "localhost",
-        "connection": "local",
-        "gather_facts": False,
-        "vars_files": files,
-        "tasks": [{"ansible.builtin.copy": {"content": rendered, "dest": str(tmp_path / "out.yml"), "mode": "0600"}}],
-    }
-    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
-    given["ansible_python_interpreter"] = sys.executable
-    given["role_path"] = str(ROLES / role)
-    extra = {**given, **variables, "source": str(ROLES / role / "templates" / template)}
-    environ = {**os.environ, "ANSIBLE_NOCOLOR": "1"}
-    command = ["ansible-playbook", "-i", "localhost,", "-e", json.dumps(extra), "play.yml"]
-    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    text = (tmp_path / "out.yml").read_text(encoding="utf-8")
-    documents = [document for document in yaml.safe_load_all(text) if document]
+    documents = render(tmp_path, role, template, variables)
     assert len(documents) > 3
     assert list(texts(documents)) == []
