@@ -31,6 +31,8 @@ from ansible_collections.homeport.registry.plugins.module_utils._apply_wait impo
 from ansible_collections.homeport.registry.plugins.module_utils._kube_http import ApiError, Unreachable
 from ansible_collections.homeport.registry.plugins.module_utils._kube_kinds import (
     CONFIG_MAP,
+    CRON_JOB,
+    JOB,
     NAMESPACE,
     VOLUME_CLAIM,
     Resource,
@@ -48,10 +50,33 @@ def make_absent(run: Run, documents: list[tuple[dict[str, Any], str]], discover:
     rendered = {item.key for item in targets}
     members = _read_record(run)
     targets += [member for key, member in members.items() if key not in rendered]
+    jobs = [job for item in targets if item.resource == CRON_JOB for job in _at_work(run, item)]
+    _remove_stage(run, jobs, members, rendered | {job.key for job in jobs}, gone_kinds, deadline)
     targets.sort(key=lambda item: removal_stage(item.resource))
     for _stage, group in groupby(targets, key=lambda item: removal_stage(item.resource)):
         _remove_stage(run, list(group), members, rendered, gone_kinds, deadline)
     _remove_record(run)
+
+
+def _at_work(run: Run, cron_job: Reference) -> list[Reference]:
+    """Return the Jobs of a CronJob that have not ended: what goes after it they may need to end in order."""
+    try:
+        found = run.client.get(JOB.collection(cron_job.namespace)).get("items") or ()
+    except ApiError as error:
+        # Nobody needs that right to remove the rest.
+        if error.status in (403, 404):
+            return []
+        raise
+    owner = {"kind": cron_job.resource.kind, "name": cron_job.name}.items()
+    return [
+        Reference(JOB, cron_job.namespace, job["metadata"]["name"])
+        for job in found
+        if any(owner <= one.items() for one in job["metadata"].get("ownerReferences") or ())
+        and not any(
+            one["type"] in ("Complete", "Failed") and one["status"] == "True"
+            for one in (job.get("status") or {}).get("conditions") or ()
+        )
+    ]
 
 
 def _tolerant(discover: Lookup, gone_kinds: set[Resource]) -> Lookup:
