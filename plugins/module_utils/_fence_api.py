@@ -14,6 +14,7 @@ import ssl
 import threading
 import time
 import typing as t
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlencode, urlsplit
 
@@ -26,6 +27,11 @@ TIMEOUT = 20.0
 _LONGEST_PAUSE = 5.0
 # Longer than a Lease can be kept without the server: what ends first is then said by the Lease.
 PATIENCE = 240.0
+
+
+def clock() -> float:
+    """Return seconds that also pass while the machine sleeps; this runs in a container, so on Linux."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class ApiError(GcError):
@@ -58,7 +64,11 @@ class Api:
         self._account = account
         self._context = ssl.create_default_context(cafile=os.path.join(account, "ca.crt"))
         self._local = threading.local()
-        self.skew = 0.0
+        self._ahead: float | None = None
+
+    def now(self) -> float:
+        """Return the time by the API server's clock: this node's may be wrong, or be put right at any moment."""
+        return time.time() if self._ahead is None else clock() + self._ahead
 
     def _connection(self, timeout: float) -> http.client.HTTPSConnection:
         found: http.client.HTTPSConnection | None = getattr(self._local, "connection", None)
@@ -97,7 +107,7 @@ class Api:
             self._drop()
             raise
         with contextlib.suppress(TypeError, ValueError):
-            self.skew = parsedate_to_datetime(response.headers["Date"]).timestamp() - time.time()
+            self._ahead = parsedate_to_datetime(response.headers["Date"]).timestamp() - clock()
         try:
             return response.status, json.loads(data)
         except ValueError:
@@ -115,6 +125,7 @@ class Api:
         query: t.Mapping[str, str] | None = None,
         patience: float = PATIENCE,
         timeout: float = TIMEOUT,
+        before: Callable[[], None] = lambda: None,
     ) -> tuple[int, t.Any]:
         """Send a request and return status and document.
 
@@ -128,6 +139,7 @@ class Api:
             query: parameters of the request.
             patience: seconds for which a request without a usable answer is repeated, 0 for a single attempt.
             timeout: seconds for which an attempt waits for the server to say anything.
+            before: called before each attempt, and raises where it must not be made any more.
 
         Raises:
             ApiError: for any other status, and for no answer.
@@ -136,6 +148,7 @@ class Api:
         where = f"{method} {path}"
         target = path + (f"?{urlencode(query)}" if query else "")
         while True:
+            before()
             try:
                 status, document = self._exchange(method, target, body, content_type, timeout)
             except (OSError, http.client.HTTPException) as error:

@@ -25,6 +25,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._fence_api impor
     TIMEOUT,
     Api,
     ApiError,
+    clock,
 )
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import FenceLostError, RefusedError
 
@@ -51,11 +52,6 @@ def seconds_since(text: str, now: float) -> float:
     except ValueError:
         return float("inf")
     return now - moment.timestamp()
-
-
-def _clock() -> float:
-    """Return seconds that also pass while the machine sleeps; this runs in a container, so on Linux."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def state_of(lease: _Lease, identity: str, now: float) -> str:
@@ -115,13 +111,13 @@ class Lease:
         end = time.monotonic() + patience
         while True:
             lease = self._read(patience)
-            state = state_of(lease, self.identity, time.time())
+            state = state_of(lease, self.identity, self._api.now())
             spec = lease.get("spec") or {}
             if state == "held":
                 raise self._refused(spec)
             if state == "abandoned":
                 # Clocks differ: a holder that lives shows it by renewing.
-                time.sleep(min(_LONGEST_WATCH, spec.get("leaseDurationSeconds", 0) / 4))
+                time.sleep(self.watch_seconds(spec.get("leaseDurationSeconds", 0)))
                 if self._read(patience)["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"]:
                     raise self._refused(spec)
             annotations = lease["metadata"].get("annotations") or {}
@@ -138,6 +134,11 @@ class Lease:
             self._threads[-1].start()
         return taken
 
+    @staticmethod
+    def watch_seconds(duration: float) -> float:
+        """Return how long to look whether a holder lives: for longer than one that does takes to renew."""
+        return min(_LONGEST_WATCH, duration / 4)
+
     def _refused(self, spec: t.Mapping[str, t.Any]) -> RefusedError:
         return RefusedError(
             "take the Lease of exclusive work",
@@ -147,7 +148,7 @@ class Lease:
         )
 
     def _held(self, lease: _Lease) -> _Lease:
-        now = stamp(time.time())
+        now = stamp(self._api.now())
         metadata = {**lease["metadata"], "annotations": {**(lease["metadata"].get("annotations") or {}), POD: self.pod}}
         spec = dict(lease.get("spec") or {})
         if spec.get("holderIdentity") != self.identity:
@@ -157,9 +158,9 @@ class Lease:
         return {**lease, "metadata": metadata, "spec": spec}
 
     def _write(self, lease: _Lease, patience: float, timeout: float = TIMEOUT) -> None:
-        sent = _clock()
+        sent = clock()
         document = self._api.request("write the Lease", "PUT", self.path, lease, patience=patience, timeout=timeout)[1]
-        there = time.time() + self._api.skew
+        there = self._api.now()
         before, self._renewed_there = self._renewed_there, there
         self._document, self._renewed = document, sent
         # The clocks of a machine that was stopped may have stopped with it; the API server's have not.
@@ -212,7 +213,7 @@ class Lease:
                 (self.on_doubt if doubtful else self.on_certainty)()
 
     def _silence(self) -> float:
-        return _clock() - self._renewed
+        return clock() - self._renewed
 
     def _look_at_the_clock(self) -> None:
         silent = self._silence()
@@ -279,7 +280,7 @@ class Lease:
 
         def free(lease: _Lease) -> _Lease:
             annotations = {k: v for k, v in (lease["metadata"].get("annotations") or {}).items() if k != POD}
-            spec = {**lease["spec"], "holderIdentity": "", "renewTime": stamp(time.time())}
+            spec = {**lease["spec"], "holderIdentity": "", "renewTime": stamp(self._api.now())}
             return {**lease, "metadata": {**lease["metadata"], "annotations": annotations}, "spec": spec}
 
         if not self.lost:

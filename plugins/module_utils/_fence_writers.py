@@ -6,12 +6,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import threading
 import time
 import typing as t
 from collections.abc import Callable, Iterator
 
-from ansible_collections.homeport.registry.plugins.module_utils._fence_api import APPLY, MERGE, PATIENCE, Api, ApiError
+from ansible_collections.homeport.registry.plugins.module_utils._fence_api import (
+    APPLY,
+    MERGE,
+    PATIENCE,
+    TIMEOUT,
+    Api,
+    ApiError,
+)
 from ansible_collections.homeport.registry.plugins.module_utils._fence_lease import Lease
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import FenceLostError, GcError
 from ansible_collections.homeport.registry.plugins.module_utils._gc_options import Options
@@ -20,6 +29,11 @@ WANTED = "registry.homeport.dev/writers"
 # Seconds between two looks: short at first, since every push waits for what is looked for.
 _POLLS = (0.05, 0.05, 0.1, 0.1, 0.2, 0.3)
 _READY_SECONDS = 90.0
+# How often a number is set again that somebody else's change of the Deployment came before.
+_TRIES = 9
+# Seconds between two looks at a fence while something is deleted: a writer takes longer to start.
+_GUARD_SECONDS = 1.0
+_GUARD_TIMEOUT = 5.0
 
 
 def wanted(before: str | None, annotation: str | None) -> int:
@@ -53,6 +67,10 @@ def _pauses() -> Iterator[float]:
     yield from itertools.repeat(_POLLS[-1])
 
 
+class _ElsewhereError(Exception):
+    """Another holder has the Lease."""
+
+
 class Writers:
     """The Deployment of the writers and the permit that they need."""
 
@@ -70,15 +88,31 @@ class Writers:
         found = self._api.request("read the writers' Deployment", "GET", self.path, patience=patience)[1]
         return t.cast("dict[str, t.Any]", found)
 
-    def _pods(self, patience: float = PATIENCE) -> list[dict[str, t.Any]]:
+    def _pods(self, patience: float = PATIENCE, timeout: float = TIMEOUT) -> list[dict[str, t.Any]]:
         query = {"labelSelector": self._options.writer_selector}
-        listed = self._api.request("list the writers", "GET", f"{self._core}/pods", query=query, patience=patience)[1]
+        path = f"{self._core}/pods"
+        listed = self._api.request("list the writers", "GET", path, query=query, patience=patience, timeout=timeout)[1]
         return t.cast("list[dict[str, t.Any]]", listed["items"])
 
-    def _scale(self, count: int, patience: float) -> None:
-        body = {"spec": {"replicas": count}}
-        tried = f"scale the writers to {count}"
-        self._api.request(tried, "PATCH", f"{self.path}/scale", body, content_type=MERGE, patience=patience)
+    def _scale(self, count: int, patience: float, before: Callable[[], None], version: str | None = None) -> None:
+        body: dict[str, t.Any] = {"spec": {"replicas": count}}
+        if version is not None:
+            body["metadata"] = {"resourceVersion": version}
+        self._api.request(
+            f"scale the writers to {count}",
+            "PATCH",
+            f"{self.path}/scale",
+            body,
+            content_type=MERGE,
+            patience=patience,
+            before=before,
+        )
+
+    def have_permit(self, patience: float = PATIENCE, timeout: float = TIMEOUT) -> bool:
+        """Tell whether the permit is there."""
+        tried, there = "look for the write permit", (200, 404)
+        answer = self._api.request(tried, "GET", self._permit, expect=there, patience=patience, timeout=timeout)
+        return answer[0] == 200
 
     def send_away(self) -> None:
         """Stop every writer and return when none is left that could write.
@@ -89,8 +123,10 @@ class Writers:
         count = int(self.deployment()["spec"].get("replicas", 1))
         self._lease.note_writers(count, PATIENCE)
         self.before, self.stopped_at = count, time.monotonic()
-        self._api.request("take the write permit", "DELETE", self._permit, expect=(200, 202, 404))
-        self._scale(0, PATIENCE)
+        # What is repeated until an answer comes may come too late, on another holder's time.
+        ours, gone = self._lease.check, (200, 202, 404)
+        self._api.request("take the write permit", "DELETE", self._permit, expect=gone, before=ours)
+        self._scale(0, PATIENCE, ours)
         end = time.monotonic() + self._options.fence_timeout
         pauses = _pauses()
         while left := lingering(self._pods()):
@@ -104,25 +140,49 @@ class Writers:
                 )
             time.sleep(next(pauses))
 
-    def check(self) -> None:
+    def check(self, patience: float = PATIENCE, timeout: float = TIMEOUT) -> None:
         """Raise FenceLostError when the fence does not stand: the permit is back, or a writer runs."""
         self._lease.check()
-        status = self._api.request("look for the write permit", "GET", self._permit, expect=(200, 404))[0]
+        permit = self.have_permit(patience, timeout)
         running = [
             pod["metadata"]["name"]
-            for pod in self._pods()
+            for pod in self._pods(patience, timeout)
             if any(
                 "running" in (item.get("state") or {})
                 for item in (pod.get("status") or {}).get("containerStatuses") or []
             )
         ]
-        if status == 200 or running:
+        if permit or running:
             raise FenceLostError(
                 "find the fence standing",
                 where=self.path,
                 got=f"writer {', '.join(running)} runs" if running else "somebody brought the write permit back",
                 remedy="Find out who starts writers during exclusive work, and run gc again.",
             )
+
+    @contextlib.contextmanager
+    def guarded(self, breached: Callable[[str], None]) -> Iterator[None]:
+        """Look again and again whether the fence stands while a with block deletes; `breached` hears why not."""
+        done = threading.Event()
+
+        def look() -> None:
+            while not done.is_set():
+                try:
+                    self.check(0, _GUARD_TIMEOUT)
+                except FenceLostError as error:
+                    # Not by a look that began before the end and saw what came after it.
+                    if not done.is_set():
+                        breached(error.got)
+                    return
+                except ApiError:
+                    pass  # How long that may last is the business of the Lease.
+                done.wait(_GUARD_SECONDS)
+
+        threading.Thread(target=look, name="guard", daemon=True).start()
+        try:
+            yield
+        finally:
+            done.set()
 
     def bring_back(self, noted: str | None, patience: float, *, wait: float = _READY_SECONDS) -> float | None:
         """Bring permit and writers back; a fence that is somebody else's now is left alone.
@@ -135,15 +195,51 @@ class Writers:
         Returns:
             Seconds for which nobody could push, none when this process made no fence or no writer is ready.
         """
-        if self._lease.is_somebody_elses(patience):
+
+        def ours() -> None:
+            if self._lease.is_somebody_elses(patience):
+                raise _ElsewhereError
+
+        try:
+            ours()
+            count = self._start(noted, patience, ours)
+            self._permit_again(patience, ours)
+        except _ElsewhereError:
             self._warn("another holder has the Lease: the writers are left to it")
             return None
+        if not self._lease.lost:
+            self._lease.note_writers(None, patience)
+        if not count:
+            self._warn("there were no writers before, and there are none now: playbook site sets their number")
+        ready = self._wait_ready(min(patience, wait)) if count else True
+        seconds = None if self.stopped_at is None else time.monotonic() - self.stopped_at
+        self.stopped_at = self.before = None
+        if not ready:
+            self._warn(f"the writers are started again, but none was ready after {min(patience, wait):.0f} seconds")
+            return None
+        return seconds
+
+    def _start(self, noted: str | None, patience: float, ours: Callable[[], None]) -> int:
+        """Set the number of writers unless somebody has, and return it."""
+        for last in (False,) * _TRIES + (True,):
+            deployment = self.deployment(patience)
+            annotations = deployment["metadata"].get("annotations") or {}
+            found = int(deployment["spec"].get("replicas", 1))
+            count = wanted(str(self.before) if self.before is not None else noted, annotations.get(WANTED))
+            if found or not count:
+                return found
+            try:
+                # The version it has: what arrives late, when another holder has stopped them again, is refused.
+                self._scale(count, patience, ours, deployment["metadata"]["resourceVersion"])
+            except ApiError as error:
+                if error.status != 409 or last:
+                    raise
+                continue
+            return count
+        return 0
+
+    def _permit_again(self, patience: float, ours: Callable[[], None]) -> None:
         # The permit comes last: whoever finds it missing knows that the fence was not taken down to its end.
-        deployment = self.deployment(patience)
-        annotations = deployment["metadata"].get("annotations") or {}
-        count = wanted(str(self.before) if self.before is not None else noted, annotations.get(WANTED))
-        if not deployment["spec"].get("replicas"):
-            self._scale(count, patience)
         permit = {"apiVersion": "v1", "kind": "ConfigMap", **self._options.permit}
         # As the role applies it, so that its next run finds nothing to change.
         query = {"fieldManager": "homeport", "force": "true"}
@@ -155,16 +251,8 @@ class Writers:
             content_type=APPLY,
             query=query,
             patience=patience,
+            before=ours,
         )
-        if not self._lease.lost:
-            self._lease.note_writers(None, patience)
-        ready = self._wait_ready(min(patience, wait)) if count else True
-        seconds = None if self.stopped_at is None else time.monotonic() - self.stopped_at
-        self.stopped_at = self.before = None
-        if not ready:
-            self._warn(f"the writers are started again, but none was ready after {min(patience, wait):.0f} seconds")
-            return None
-        return seconds
 
     def _wait_ready(self, seconds: float) -> bool:
         end = time.monotonic() + seconds

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import http.client
 import json
 import os
@@ -17,6 +18,7 @@ import subprocess
 import threading
 import time
 import typing as t
+from collections.abc import Callable, Iterator
 
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import GcError, InterruptedByError
 from ansible_collections.homeport.registry.plugins.module_utils._gc_output import Collected, telling
@@ -66,8 +68,11 @@ class Program:
         os.chmod(self.path, 0o600)
         self._reader: subprocess.Popen[bytes] | None = None
         self._collector: subprocess.Popen[str] | None = None
-        self._lock = threading.Lock()
+        # A signal may kill from within what holds it.
+        self._lock = threading.RLock()
         self._killed = ""
+        self.starting = False
+        self.on_started: Callable[[], None] = lambda: None
         self._may_run = threading.Event()
         self._may_run.set()
 
@@ -75,6 +80,16 @@ class Program:
     def url(self) -> str:
         """Return the address of the reader."""
         return f"http://127.0.0.1:{self.port}"
+
+    @contextlib.contextmanager
+    def _start(self) -> Iterator[None]:
+        """Start a child in a with block: whoever handles signals waits until it is known, or it would go on unseen."""
+        self.starting = True
+        try:
+            yield
+        finally:
+            self.starting = False
+            self.on_started()
 
     def version(self) -> tuple[tuple[int, int], str]:
         """Return the version as numbers and as the program says it. Raises GcError when it does not run."""
@@ -91,7 +106,7 @@ class Program:
 
     def serve(self) -> None:
         """Start the reader and wait until it answers. Raises GcError with the end of its log when it does not."""
-        with open(self.log, "wb") as log:
+        with open(self.log, "wb") as log, self._start():
             self._reader = subprocess.Popen(
                 [self.binary, "serve", self.path], stdout=log, stderr=log, env={**os.environ, **_ENVIRONMENT}
             )
@@ -131,7 +146,7 @@ class Program:
         last: collections.deque[str] = collections.deque(maxlen=_LAST_LINES)
         command = [self.binary, "garbage-collect", self.path, *flags]
         self._may_run.wait()
-        with self._lock:
+        with self._start(), self._lock:
             self._refuse_after_kill()
             self._collector = subprocess.Popen(
                 command,

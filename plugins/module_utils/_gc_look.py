@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing as t
 
 from ansible_collections.homeport.registry.plugins.module_utils import _gc_ceiling, _gc_store
@@ -81,6 +82,13 @@ class Looker:
     def scan(self) -> _gc_store.Scan | None:
         """Return the files of the store, nothing where it has none."""
         return _gc_store.scan(self._options.root) if self._options.root else None
+
+    def seconds_remembered(self) -> float:
+        """Return for how long the files of the store may be seen here as they were."""
+        if not self._options.root:
+            return 0.0
+        with open("/proc/self/mountinfo", encoding="utf-8") as stream:
+            return _gc_store.seconds_remembered(os.path.realpath(self._options.root), stream.read())
 
     def recognise(self, store: _gc_store.Scan | None) -> None:
         """Refuse another store than that of the last run, and mark one that has no mark yet."""

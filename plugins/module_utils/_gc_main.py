@@ -33,8 +33,10 @@ def main(argv: list[str]) -> int:
             options = dataclasses.replace(options, dry_run=True)
         job = os.environ.get("JOB_NAME") or "by-hand"
         # The Job, not its pod: another pod of the same Job finds the Lease its own.
-        identity = f"{job}_{os.environ.get('JOB_UID') or os.getpid()}"
-        collection = Collection(options, job, identity, os.environ.get("POD_NAME") or str(os.getpid()))
+        pod = os.environ.get("POD_NAME") or str(os.getpid())
+        # A pod without a Job is its own holder; by its process, which is the first in each, all of them would be one.
+        identity = f"{job}_{os.environ.get('JOB_UID') or pod}"
+        collection = Collection(options, job, identity, pod)
     except (GcError, OSError, KeyError) as error:
         say(f"cannot begin: {error}")
         return EXIT_CODES["failed"]

@@ -93,6 +93,11 @@ class Report:
             "history": [],
         }
 
+    @property
+    def kept(self) -> int:
+        """Return of how many earlier runs the history tells."""
+        return self._options.history
+
     def log(self, text: str) -> None:
         """Print one line for whoever reads the pod's log."""
         say(f"{time.monotonic() - self._clock:7.1f} s  {text}")

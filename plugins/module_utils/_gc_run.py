@@ -35,6 +35,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._gc_errors impor
 from ansible_collections.homeport.registry.plugins.module_utils._gc_look import Look, Looker, counts
 from ansible_collections.homeport.registry.plugins.module_utils._gc_options import Options
 from ansible_collections.homeport.registry.plugins.module_utils._gc_output import DIGEST, Collected
+from ansible_collections.homeport.registry.plugins.module_utils._gc_recover import recover
 from ansible_collections.homeport.registry.plugins.module_utils._gc_report import LISTED, Report
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import Inventory, Problem
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
@@ -67,53 +68,70 @@ class Collection:
         self._lease.on_loss = self._program.kill
         self._writers = Writers(self._api, options, self._lease, self.report.warn)
         self._looker = Looker(options, self._program, self._session, self.report)
+        self._program.on_started = self._catch_up
         self._held = self._ending = self._told_to_end = False
+        self._late = 0
+        self._interruption: InterruptedByError | None = None
 
     def run(self) -> int:
         """Collect, and return the exit status. Whatever happens, the writers come back and the report says it."""
         outcome, reason, remedy, code = "failed", "", "", EXIT_CODES["failed"]
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGALRM, self._stop)
-        signal.alarm(self._options.deadline)
         try:
-            outcome, reason = self._work()
-            code = EXIT_CODES[outcome]
-        except GcError as error:
-            outcome, remedy = error.outcome, error.remedy
-            reason = f"Could not {error.tried} ({error.where}): {error.got}."
-            code = INTERRUPTED if isinstance(error, _TerminatedError) else EXIT_CODES[outcome]
-            if isinstance(error, NothingToDoError):
-                reason = f"{error.got[:1].upper()}{error.got[1:]}."
-        except RegistryError as error:
-            reason, remedy = f"Could not {error.tried} ({error.where}): {error.got}.", error.remedy
-        # Nothing may keep the writers away, a fault of this program least of all.
-        except Exception as error:
-            reason, remedy = f"{type(error).__name__}: {error}", "Report this as a fault, with the log of the Job."
-        finally:
-            self._ending = True
-            signal.alarm(0)
+            signal.signal(signal.SIGTERM, self._stop)
+            signal.signal(signal.SIGALRM, self._stop)
+            try:
+                signal.alarm(self._options.deadline)
+                outcome, reason = self._work()
+                code = EXIT_CODES[outcome]
+            except GcError as error:
+                outcome, reason, remedy = error.outcome, _told(error), error.remedy
+                code = EXIT_CODES[outcome]
+                if isinstance(error, NothingToDoError):
+                    reason = f"{error.got[:1].upper()}{error.got[1:]}."
+            except RegistryError as error:
+                reason, remedy = _told(error), error.remedy
+            # Nothing may keep the writers away, a fault of this program least of all.
+            except Exception as error:
+                reason, remedy = f"{type(error).__name__}: {error}", "Report this as a fault, with the log of the Job."
+            finally:
+                self._ending = True
+                signal.alarm(0)
+        except _Interruption:
+            pass
+        # Whatever else went wrong then came of it.
+        if self._interruption is not None:
+            outcome, reason, remedy = "failed", _told(self._interruption), self._interruption.remedy
+            code = INTERRUPTED if self._told_to_end else EXIT_CODES["failed"]
         return self._end(outcome, reason, remedy, code)
 
     def _stop(self, number: int, _frame: object) -> None:
-        if self._ending:
+        if self._ending or self._interruption is not None:
             return
+        if self._program.starting:
+            self._late = number
+            return
+        where = f"step {self.report.document['step']}"
         if number == signal.SIGALRM:
-            self._program.kill("the deadline is over")
-            seconds = self._options.deadline
-            raise InterruptedByError(
+            cause = "the deadline is over"
+            self._interruption = InterruptedByError(
                 "finish in time",
-                where=f"step {self.report.document['step']}",
-                got=f"registry_gc_deadline is {seconds} seconds",
+                where=where,
+                got=f"registry_gc_deadline is {self._options.deadline} seconds",
                 remedy="Raise it, or collect more often. It is safe to collect again.",
             )
-        self._told_to_end = True
-        self._program.kill("the pod was told to end")
-        raise _TerminatedError(
-            "go on",
-            where=f"step {self.report.document['step']}",
-            got="the pod was told to end",
-            remedy="The Job starts another one.",
-        )
+        else:
+            cause, self._told_to_end = "the pod was told to end", True
+            self._interruption = InterruptedByError(
+                "go on", where=where, got=cause, remedy="The Job starts another one."
+            )
+        self._program.kill(cause)
+        raise _Interruption
+
+    def _catch_up(self) -> None:
+        """Act on a signal that came while a child was being started."""
+        number, self._late = self._late, 0
+        if number:
+            self._stop(number, None)
 
     def _leave_if_told(self) -> None:
         """Stop where the pod is being deleted: a container's first process misses a signal that comes too early."""
@@ -138,21 +156,7 @@ class Collection:
         report.open(last)
         self._looker.blobs_before = _left_behind(last)
         report.step("lease", f"taken, it was {taken.state}")
-        if taken.state == "free" and taken.writers_before is None:
-            return
-        seconds = self._writers.bring_back(taken.writers_before, patience)
-        step = (last or {}).get("step")
-        report.document["recovered"] = {
-            "state": taken.state,
-            "holder": taken.holder,
-            "step": step,
-            "writers": taken.writers_before,
-        }
-        report.warn(
-            f"a run before ended in step {step or 'unknown'} without giving the Lease back ({taken.holder}); "
-            f"the writers are back{'' if seconds is None else f' after {seconds:.1f} s'}"
-        )
-        report.event("Recovered", "The writers are back after a collection that ended without a word.", warning=True)
+        recover(taken, last, self._lease, self._writers, report, patience)
 
     def _first_look(self) -> Look | None:
         report, looker = self.report, self._looker
@@ -208,6 +212,10 @@ class Collection:
         return self._verify(before, real, lost)
 
     def _second_look(self, first: Look | None) -> Look:
+        if seconds := self._looker.seconds_remembered():
+            # The program that deletes would not see images that were pushed from other nodes since the first look.
+            self.report.log(f"fence: this node may remember directories for {seconds:.0f} s (acdirmax of NFS); wait")
+            time.sleep(seconds)
         store = self._looker.scan()
         if first and store and first.store and store.fingerprint == first.store.fingerprint:
             self.report.log("fence: nothing was pushed or deleted since the first look")
@@ -221,7 +229,8 @@ class Collection:
         report, root = self.report, self._options.root
         report.step("collect", f"delete {len(look.plan.blobs)} blobs")
         free = _gc_store.free(root) if root else None
-        real = self._looker.run_collector()
+        with self._writers.guarded(self._program.kill):
+            real = self._looker.run_collector()
         self._lease.check()
         store = self._looker.scan()
         after, lost = look.inventory, list[Problem]()
@@ -331,8 +340,12 @@ class Collection:
             self._bring_back(_END_PATIENCE, **({"wait": _LAST_LOOK} if self._told_to_end else {}))
 
 
-class _TerminatedError(InterruptedByError):
-    """SIGTERM: the node is drained, or the pod was deleted."""
+class _Interruption(BaseException):  # not an error, or what tries again after errors would take it for one
+    """A signal: `_stop` has noted why."""
+
+
+def _told(error: RegistryError) -> str:
+    return f"Could not {error.tried} ({error.where}): {error.got}."
 
 
 def _left_behind(last: t.Mapping[str, t.Any] | None) -> int:

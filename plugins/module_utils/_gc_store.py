@@ -26,6 +26,8 @@ MARKER = ".homeport-store"
 _NAME = re.compile(r"^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$")
 # What a link file holds is a digest and nothing else.
 _LINK_SIZES = frozenset((len("sha256:") + 64, len("sha512:") + 128))
+# What acdirmax of NFS is where nothing else was asked for.
+_NFS_REMEMBERS = 60.0
 _PUSH_AGAIN = "Push the image again, or delete its tags, and collect again."
 
 
@@ -232,6 +234,27 @@ def free(root: str) -> int:
     """Return the bytes that are free on the volume."""
     volume = os.statvfs(root)
     return volume.f_bavail * volume.f_frsize
+
+
+def seconds_remembered(root: str, mounts: str) -> float:
+    """Return for how long this node may take a directory for what it was before another node changed it.
+
+    Args:
+        root: the directory of the store.
+        mounts: what /proc/self/mountinfo holds.
+    """
+    place, kind, options = "", "", ""
+    for line in mounts.splitlines():
+        before, _dash, after = line.partition(" - ")
+        point = before.split()[4]
+        inside = root == point or root.startswith(point.rstrip("/") + "/")
+        # The last one hides those that were mounted there before.
+        if inside and len(point) >= len(place):
+            place, (kind, _source, options) = point, after.split(None, 2)
+    given = dict(option.partition("=")[::2] for option in options.strip().split(","))
+    if kind not in ("nfs", "nfs4") or "noac" in given:
+        return 0.0
+    return float(given.get("acdirmax") or _NFS_REMEMBERS)
 
 
 def identity(root: str) -> str | None:

@@ -171,7 +171,7 @@ def read_report(client: ApiClient, registry: str, namespace: str) -> _Document:
             got="it is not a report of this version",
             remedy="Delete the ConfigMap; the next collection writes a new one.",
         ) from None
-    now = time.time()
+    now = client.now()
     age = int(seconds_since(report.get("finished") or report["started"], now))
     state = "finished"
     if report["outcome"] == "running":

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +249,14 @@ def test_missing_client_library(playbook: Playbook, tmp_path: Path) -> None:
     path = os.pathsep.join([str(shadow.parent), os.environ.get("PYTHONPATH", "")])
     result = playbook(environ={"PYTHONPATH": path}, definitions=[config_map()])
     assert "Failed to import the required Python library (kubernetes)" in result["msg"]
+
+
+def test_templates_know_the_time_of_the_server(playbook: Playbook, kubectl: Kubectl, keywords: dict[str, Any]) -> None:
+    """What the server has written is compared with its own clock, wherever the task runs."""
+    text = TEMPLATE.partition("---\n# nothing")[0].replace("{{ text }}", "{{ live_time }}")
+    done = playbook(keywords=keywords, templates=[playbook.template("a.yml.j2", text)], live=LIVE)
+    made = kubectl.get("configmap", "config-0")
+    assert made, done["output"]
+    times = (made["data"]["text"], made["metadata"]["creationTimestamp"])
+    told, created = (datetime.strptime(when, "%Y-%m-%dT%H:%M:%SZ") for when in times)
+    assert -2 <= (created - told).total_seconds() <= 30

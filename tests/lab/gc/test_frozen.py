@@ -6,8 +6,13 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from pathlib import Path
 
+import pytest
+
+from ansible_collections.homeport.registry.plugins.module_utils._fence_lease import seconds_since
 from tests.lab.gc.program import Engine, Namespace
 from tests.lab.gc.test_transaction import WHOLE, Filled, engine, filled, namespace
 
@@ -53,3 +58,22 @@ def test_a_collector_that_wakes_up_in_time_goes_on(engine: Engine, namespace: Na
     assert not filled.store.blob(filled.gone.digest).exists()
     assert filled.whole()
     assert namespace.fence() == WHOLE
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_a_collector_whose_node_has_another_time(
+    engine: Engine, namespace: Namespace, filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    """Others see how old its Lease is by a clock that all of them share, the API server's."""
+    (tmp_path / "off").mkdir()
+    patch = f"import time\nreal = time.time\ntime.time = lambda: real() + {seconds}\n"
+    (tmp_path / "off" / "sitecustomize.py").write_text(patch)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path / "off"), os.environ.get("PYTHONPATH", ""))))
+    run = engine.start(engine.pausing(), lease_seconds=LEASE)
+    engine.wait_until_it_waits(run)
+    time.sleep(LEASE / 4)
+    lease = namespace.get("lease", "depot-exclusive")
+    assert abs(seconds_since(lease["spec"]["renewTime"], time.time())) < LEASE
+    engine.go.touch()
+    code, report, log = run.end()
+    assert (code, report["outcome"]) == (0, "succeeded"), log

@@ -30,7 +30,7 @@ def _writer(replicas: int, version: str, annotations: dict[str, str]) -> dict[st
 
 
 def test_a_run_that_ended_before_it_set_the_number_is_made_good_by_the_next(tmp_path: Path) -> None:
-    """The number is set where the object of the writer has just been marked; a mark that stays the same marks nothing."""
+    """The number is set where the object of the writer was marked by this run; a mark that stays marks nothing."""
     first = _server(tmp_path, writer=_writer(0, "17", {}))[WRITER]["metadata"]["annotations"]
     second = _server(tmp_path, writer=_writer(0, "18", first))[WRITER]["metadata"]["annotations"]
     assert first[FOUND] != second[FOUND]
