@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import GcError, InterruptedByError
 from ansible_collections.homeport.registry.plugins.module_utils._gc_output import Collected, telling
+from ansible_collections.homeport.registry.plugins.module_utils._gc_relay import Relay, has_proxy
 
 _START_SECONDS = 60.0
 _ENVIRONMENT = {"OTEL_TRACES_EXPORTER": "none"}
@@ -61,6 +62,9 @@ class Program:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.binary = binary
+        # Raises GcError when nothing may be deleted any more.
+        self.check: Callable[[], None] = lambda: None
+        self._leads_away = "filesystem" not in storage
         self.path = os.path.join(scratch, "registry.json")
         self.log = os.path.join(scratch, "registry.log")
         with open(self.path, "w", encoding="utf-8") as stream:
@@ -142,6 +146,15 @@ class Program:
 
         Raises InterruptedByError when it was killed through `kill` before or while it ran.
         """
+        if not self._leads_away or "--dry-run" in flags or has_proxy(os.environ):
+            return self._collect(flags, {})
+        relay = Relay(self._may_go_on)
+        try:
+            return self._collect(flags, relay.environment)
+        finally:
+            relay.close()
+
+    def _collect(self, flags: tuple[str, ...], environment: dict[str, str]) -> tuple[int, str, Collected]:
         found = Collected()
         last: collections.deque[str] = collections.deque(maxlen=_LAST_LINES)
         command = [self.binary, "garbage-collect", self.path, *flags]
@@ -154,7 +167,7 @@ class Program:
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
-                env={**os.environ, **_ENVIRONMENT},
+                env={**os.environ, **_ENVIRONMENT, **environment},
             )
             # A pause that came in between found nothing to stop.
             if not self._may_run.is_set():
@@ -177,6 +190,17 @@ class Program:
             raise InterruptedByError(
                 "collect", where="the collector", got=self._killed, remedy="It is safe to collect again."
             )
+
+    def _may_go_on(self) -> bool:
+        """Wait while the collector is paused, and tell whether it may still delete."""
+        self._may_run.wait()
+        if self._killed:
+            return False
+        try:
+            self.check()
+        except GcError:
+            return False
+        return True
 
     def pause(self) -> None:
         """Stop the collector where it is, so that it deletes nothing until `go_on`."""

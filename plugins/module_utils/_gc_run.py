@@ -14,6 +14,7 @@ needed it.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import time
@@ -36,6 +37,7 @@ from ansible_collections.homeport.registry.plugins.module_utils._gc_look import 
 from ansible_collections.homeport.registry.plugins.module_utils._gc_options import Options
 from ansible_collections.homeport.registry.plugins.module_utils._gc_output import DIGEST, Collected
 from ansible_collections.homeport.registry.plugins.module_utils._gc_recover import recover
+from ansible_collections.homeport.registry.plugins.module_utils._gc_relay import has_proxy
 from ansible_collections.homeport.registry.plugins.module_utils._gc_report import LISTED, Report
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import Inventory, Problem
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
@@ -66,6 +68,7 @@ class Collection:
         self._lease.on_doubt = self._program.pause
         self._lease.on_certainty = self._program.go_on
         self._lease.on_loss = self._program.kill
+        self._program.check = self._lease.check
         self._writers = Writers(self._api, options, self._lease, self.report.warn)
         self._looker = Looker(options, self._program, self._session, self.report)
         self._program.on_started = self._catch_up
@@ -229,6 +232,8 @@ class Collection:
         report, root = self.report, self._options.root
         report.step("collect", f"delete {len(look.plan.blobs)} blobs")
         free = _gc_store.free(root) if root else None
+        if not root and has_proxy(os.environ):
+            report.log("collect: this pod has a proxy, so what the collector sends does not pass through this program")
         with self._writers.guarded(self._program.kill):
             real = self._looker.run_collector()
         self._lease.check()

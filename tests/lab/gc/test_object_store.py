@@ -40,10 +40,13 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     line = [str(wheels.program(SEAWEEDFS)), "-logtostderr", "server", f"-dir={folder}", "-ip=127.0.0.1"]
     line += ["-ip.bind=127.0.0.1", "-master.volumeSizeLimitMB=64", "-volume.max=0", "-s3", f"-s3.port={port}"]
-    line += [f"-s3.port.grpc={free_port()}", *(f"-{part}={free_port()}" for part in PARTS)]
+    # What else it would serve has fixed ports, which only one of several stores could have.
+    line += ["-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.port.grpc={free_port()}"]
+    line += [*(f"-{part}={free_port()}" for part in PARTS)]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(line, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
+    # The same place under a name to which Go lets a proxy lead, as it does not to 127.0.0.1.
+    url = f"http://0.0.0.0:{port}"
     try:
         deadline = time.monotonic() + 120
         while not made(f"{url}/images"):
