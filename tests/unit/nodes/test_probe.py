@@ -53,17 +53,6 @@ def authority(tmp_path):
     return Authority(tmp_path)
 
 
-@pytest.fixture
-def resolving(monkeypatch):
-    """Return a function that sets to what every name resolves."""
-
-    def to(*places: tuple[str, int]) -> None:
-        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_more: found)
-
-    return to
-
-
 def test_a_dead_address_is_passed_by(resolving, authority):
     with socket.create_server(("127.0.0.1", 0)) as gone:
         dead = gone.getsockname()[1]

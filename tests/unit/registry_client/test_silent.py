@@ -189,17 +189,6 @@ def nobody_answers(host: str = "127.0.0.1") -> Iterator[int]:
         yield full.getsockname()[1]
 
 
-@pytest.fixture
-def resolving(monkeypatch):
-    """Return a function that sets what each name resolves to."""
-
-    def to(*places: tuple[str, int]) -> None:
-        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_more: found)
-
-    return to
-
-
 def test_a_dead_address_is_passed_by(resolving):
     with serving(saying(OK)) as (url, _seen), nobody_answers() as dead:
         resolving(("127.0.0.1", dead), ("127.0.0.1", int(url.rpartition(":")[2])))
