@@ -10,16 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ansible_collections.homeport.registry.plugins.module_utils import _apply_wait as waiting
 from ansible_collections.homeport.registry.plugins.module_utils._apply_objects import Reference
-from ansible_collections.homeport.registry.plugins.module_utils._kube_auth import Access
 from ansible_collections.homeport.registry.plugins.module_utils._kube_http import ApiClient, Unreachable
 from ansible_collections.homeport.registry.plugins.module_utils._kube_kinds import KNOWN
+from tests.unit.apply.access import access_to
 
 PAGE = b"<!DOCTYPE html>\n<html><title>Sign in</title><body>Please <b>sign in</b></body></html>"
 Reply = Callable[[BaseHTTPRequestHandler], None]
@@ -47,16 +46,7 @@ def client_of() -> Iterator[Callable[[Reply], ApiClient]]:
         server.daemon_threads = True
         servers.append(server)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        configuration = SimpleNamespace(
-            host=f"http://127.0.0.1:{server.server_port}",
-            verify_ssl=False,
-            assert_hostname=None,
-            tls_server_name=None,
-            proxy=None,
-            no_proxy=None,
-            auth_settings=dict,
-        )
-        return ApiClient(Access(configuration, "a test"), connections=2, read_only=False)
+        return ApiClient(access_to(f"http://127.0.0.1:{server.server_port}"), connections=2, read_only=False)
 
     yield make
     for server in servers:

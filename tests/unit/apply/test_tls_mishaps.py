@@ -11,7 +11,6 @@ import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,8 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ansible_collections.homeport.registry.plugins.module_utils._kube_auth import Access
 from ansible_collections.homeport.registry.plugins.module_utils._kube_http import ApiClient, Unreachable
+from tests.unit.apply.access import access_to
 
 # A TLS record of type alert, level fatal, with these descriptions.
 DECODE_ERROR, UNKNOWN_CA = 50, 48
@@ -83,16 +82,9 @@ def client_of() -> Iterator[Any]:
         servers.append(server)
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        configuration = SimpleNamespace(
-            host=f"https://127.0.0.1:{server.port}",
-            verify_ssl=False,
-            assert_hostname=None,
-            tls_server_name=None,
-            proxy=None,
-            no_proxy=None,
-            auth_settings=dict,
+        return ApiClient(
+            access_to(f"https://127.0.0.1:{server.port}", ssl_context=context), connections=1, read_only=False
         )
-        return ApiClient(Access(configuration, "a test", ssl_context=context), connections=1, read_only=False)
 
     yield make
     for server in servers:
