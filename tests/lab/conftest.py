@@ -18,8 +18,19 @@ from tools.paths import ROOT
 TOGETHER = {"airgap", "bench_counts", "egress", "nodes"}
 # These write to the nodes of the cluster.
 ON_NODES = ("tests/lab/airgap", "tests/lab/controller/test_jobs.py")
-# Few tests that take longest; xdist begins with those that are many.
-FIRST = "cluster nodes"
+CLUSTER_NODES = "cluster nodes"
+# What takes minutes, longest first, so that nothing of it is left when the rest is done; xdist counts tests instead.
+LONGEST = (
+    CLUSTER_NODES,
+    "tests/lab/nodes",
+    "tests/lab/controller/test_config.py",
+    "tests/lab/apply/test_playbook.py",
+    "tests/lab/gc/test_relay.py",
+    "tests/lab/bundle_push/test_interruptions.py",
+    "tests/lab/gc/test_transaction.py",
+    "tests/lab/bundle/test_playbook.py",
+    "tests/lab/controller/test_verify.py",
+)
 
 
 def group_of(nodeid: str) -> str:
@@ -27,18 +38,19 @@ def group_of(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
     folder = file.rpartition("/")[0]
     owner = folder if folder.rpartition("/")[2] in TOGETHER else file
-    return FIRST if owner in ON_NODES else owner
+    return CLUSTER_NODES if owner in ON_NODES else owner
 
 
 class Groups(LoadScopeScheduling):
-    """Hands out whole groups of tests."""
+    """Hands out whole groups of tests, those that take longest first."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)
 
     def _assign_work_unit(self, node: t.Any) -> None:
-        if FIRST in self.workqueue:
-            self.workqueue.move_to_end(FIRST, last=False)
+        longest = next((group for group in LONGEST if group in self.workqueue), None)
+        if longest:
+            self.workqueue.move_to_end(longest, last=False)
         super()._assign_work_unit(node)
 
 

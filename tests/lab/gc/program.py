@@ -30,10 +30,16 @@ Document = dict[str, t.Any]
 
 
 class Relay:
-    """Passes connections on to the API server, and can be cut, or hold back whatever it is sent."""
+    """Passes connections on to a server, and can be cut, or hold back whatever it is sent.
 
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
+    Args:
+        host: the server's name or address.
+        port: its port.
+        slow: how pieces of data begin that are held back on their way, and for how many seconds.
+    """
+
+    def __init__(self, host: str, port: int, slow: tuple[bytes, float] = (b"", 0)) -> None:
+        self._target, self._slow = (host, port), slow
         self._open: list[socket.socket] = []
         self._cut = False
         self._flows = threading.Event()
@@ -60,6 +66,9 @@ class Relay:
         try:
             while data := source.recv(65536):
                 self._flows.wait()
+                begins, seconds = self._slow
+                if data.startswith(begins):
+                    time.sleep(seconds)
                 sink.sendall(data)
         except OSError:
             pass

@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import pytest
@@ -19,7 +20,7 @@ import pytest
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_client as client
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import FenceLostError, GcError
 from ansible_collections.homeport.registry.plugins.module_utils._gc_look import Looker
-from tests.lab.gc.program import Engine, Namespace, Run
+from tests.lab.gc.program import Engine, Namespace, Relay, Run
 from tests.lab.gc.test_object_store import endpoint, looker, push, storage
 from tests.lab.gc.test_transaction import WHOLE, engine, namespace
 from tests.lab.inventory.images import Pusher
@@ -27,7 +28,9 @@ from tests.lab.inventory.images import Pusher
 __all__ = ["endpoint", "engine", "looker", "namespace", "push", "storage"]
 
 LEASE = 4
-IMAGES = 40
+IMAGES = 20
+# How deletions begin, and how many seconds they take on their way to a slow store: whoever watches sees the first one.
+DELETION = (b"POST ", 0.1)
 FREEZES = int(os.environ.get("HOMEPORT_FREEZES", "3"))
 Storage = dict[str, dict[str, object]]
 
@@ -89,6 +92,15 @@ def test_whatever_the_collector_sends_is_asked_for(kept: int, looker: Looker, co
     assert asked > IMAGES
 
 
+@pytest.fixture
+def slow(endpoint: str, storage: Storage) -> Iterator[Storage]:
+    """The same store, slow to delete."""
+    address = urlsplit(endpoint)
+    relay = Relay(str(address.hostname), address.port or 80, DELETION)
+    yield {"s3": {**storage["s3"], "regionendpoint": f"http://{address.hostname}:{relay.port}"}}
+    relay.close()
+
+
 @contextlib.contextmanager
 def frozen_amid_its_deletions(run: Run, contents: Callable[[], set[str]]) -> Iterator[set[str]]:
     """Let all of it stand still for longer than its Lease lasts; yield what the store has then."""
@@ -96,6 +108,7 @@ def frozen_amid_its_deletions(run: Run, contents: Callable[[], set[str]]) -> Ite
     while len(contents()) == number:
         assert run.process.poll() is None, run.end()[2]
         assert time.monotonic() < end
+        time.sleep(DELETION[1] / 5)
     os.killpg(run.process.pid, signal.SIGSTOP)
     try:
         # What the kernel was given before arrives all the same.
@@ -128,10 +141,10 @@ def _failed(run: Run, namespace: Namespace) -> None:
 
 
 def test_a_collector_that_wakes_up_before_the_engine_deletes_nothing(
-    engine: Engine, namespace: Namespace, binary: str, storage: Storage, kept: int, contents: Callable[[], set[str]]
+    engine: Engine, namespace: Namespace, binary: str, slow: Storage, kept: int, contents: Callable[[], set[str]]
 ) -> None:
     """The worst that can be: it runs for seconds, and whatever is to end it does not."""
-    run = _started(engine, binary, storage)
+    run = _started(engine, binary, slow)
     with frozen_amid_its_deletions(run, contents) as left:
         assert len(left) > kept
         collector = _collector_of(run)
@@ -144,11 +157,11 @@ def test_a_collector_that_wakes_up_before_the_engine_deletes_nothing(
 
 
 def test_a_collector_that_wakes_up_with_the_engine_deletes_nothing(
-    engine: Engine, namespace: Namespace, binary: str, storage: Storage, kept: int, contents: Callable[[], set[str]]
+    engine: Engine, namespace: Namespace, binary: str, slow: Storage, kept: int, contents: Callable[[], set[str]]
 ) -> None:
     """Who of the two is faster is up to the machine, so every second time it gets a start."""
     for number in range(FREEZES):
-        run = _started(engine, binary, storage)
+        run = _started(engine, binary, slow)
         with frozen_amid_its_deletions(run, contents) as left:
             assert len(left) > kept
             if number % 2 == 0:
