@@ -27,8 +27,7 @@ ROOT = Path(__file__).parents[3]
 RUNNER = Path(__file__).with_name("run_module.py")
 # A shell's words that run containerd once; whoever reads the file finds a whole number in it, or the one before.
 RUN_ONCE = (
-    '"$0" --config "$1" --log-level info >>"$3/log" 2>&1 &'
-    ' echo $! >"$3/pid.new"; mv "$3/pid.new" "$3/pid"; wait $!'
+    '"$0" --config "$1" --log-level info >>"$3/log" 2>&1 & echo $! >"$3/pid.new"; mv "$3/pid.new" "$3/pid"; wait $!'
 )
 TRANSFER = """
 [[plugins."io.containerd.transfer.v1.local".unpack_config]]
@@ -108,9 +107,7 @@ class Machine:
 
     def start_and_wait(self, seconds: float) -> None:
         """Start containerd. Raises AssertionError when CRI does not answer in so many seconds."""
-        script = (
-            f'mount --make-rprivate / && mount --bind "$2" /etc/hosts && while :; do {RUN_ONCE}; sleep 0.1; done'
-        )
+        script = f'mount --make-rprivate / && mount --bind "$2" /etc/hosts && while :; do {RUN_ONCE}; sleep 0.1; done'
         self._enter(script, self.programs.containerd, str(self.config), str(self.hosts), str(self.folder))
         self.wait(seconds)
 
