@@ -8,17 +8,22 @@ from tests.verify import oci
 from tests.verify.clients import WORK, Client, PullLoop
 from tests.verify.registry import Account, Registry
 
+# Some 200 kB a second for 5 MiB, where curl would read by the megabyte and pause.
+SLOWLY = """
+curl -sS --max-time 60 -u "$1" "$2" | { for part in $(seq 80); do head -c 65536; sleep 0.3; done; cat; } | sha256sum
+"""
+
 
 def test_rolling_restart_fails_no_pull(registry: Registry, client: Client, writer: Account, reader: Account) -> None:
     """Every front pod is replaced while a client pulls without a pause."""
-    layout = oci.image("restart", layers=1, size=16 << 20)
+    layout = oci.image("restart", layers=1, size=5 << 20)
     done = client.push(client.put(layout), "survival/restart:1", writer)
     assert done.rc == 0, done.stderr
     base = f"http://{registry.host}/v2/survival/restart"
     blob = next(digest for digest, size in layout.sizes.items() if size > 1 << 20)
     small = next(digest for digest, size in layout.sizes.items() if size < 1024 and digest != layout.digest)
-    # A slow client that is in the middle of a download has its time to finish it.
-    slow = client.start('curl -sS --limit-rate 1M -u "$1" "$2" | sha256sum', str(reader), f"{base}/blobs/{blob}")
+    # A slow client that is in the middle of a download has its time to finish it, also what only the kernel still holds.
+    slow = client.start(SLOWLY, str(reader), f"{base}/blobs/{blob}")
     before = registry.pods("front")
     pulling = PullLoop(client, reader, f"{base}/manifests/{layout.digest}", f"{base}/blobs/{small}")
     with pulling:
