@@ -22,7 +22,7 @@ def test_rolling_restart_fails_no_pull(registry: Registry, client: Client, write
     base = f"http://{registry.host}/v2/survival/restart"
     blob = next(digest for digest, size in layout.sizes.items() if size > 1 << 20)
     small = next(digest for digest, size in layout.sizes.items() if size < 1024 and digest != layout.digest)
-    # A slow client that is in the middle of a download has its time to finish it, also what only the kernel still holds.
+    # A slow client that is in the middle of a download has its time, also for what only the kernel still holds.
     slow = client.start(SLOWLY, str(reader), f"{base}/blobs/{blob}")
     before = registry.pods("front")
     pulling = PullLoop(client, reader, f"{base}/manifests/{layout.digest}", f"{base}/blobs/{small}")
