@@ -62,6 +62,16 @@ def lingering(pods: t.Iterable[t.Mapping[str, t.Any]]) -> list[str]:
     return found
 
 
+def ready(pods: t.Iterable[t.Mapping[str, t.Any]]) -> bool:
+    """Tell whether one of the pods takes requests, and was not told to end."""
+    return any(
+        {"Ready", "True"} <= {condition.get("type"), condition.get("status")}
+        for pod in pods
+        if not pod["metadata"].get("deletionTimestamp")
+        for condition in (pod.get("status") or {}).get("conditions") or []
+    )
+
+
 def _pauses() -> Iterator[float]:
     yield from _POLLS
     yield from itertools.repeat(_POLLS[-1])
@@ -211,10 +221,10 @@ class Writers:
             self._lease.note_writers(None, patience)
         if not count:
             self._warn("there were no writers before, and there are none now: playbook site sets their number")
-        ready = self._wait_ready(min(patience, wait)) if count else True
+        working = self._wait_ready(min(patience, wait)) if count else True
         seconds = None if self.stopped_at is None else time.monotonic() - self.stopped_at
         self.stopped_at = self.before = None
-        if not ready:
+        if not working:
             self._warn(f"the writers are started again, but none was ready after {min(patience, wait):.0f} seconds")
             return None
         return seconds
@@ -260,7 +270,8 @@ class Writers:
             if time.monotonic() > end:
                 break
             try:
-                if (self.deployment(0).get("status") or {}).get("readyReplicas"):
+                # Not what the Deployment says of them: for a moment that may still be about those that were sent away.
+                if ready(self._pods(0)):
                     return True
             except ApiError:
                 pass

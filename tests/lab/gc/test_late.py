@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: homeport.registry contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a holder asks for, and what arrives when its time is over and another one holds the Lease."""
+"""What a holder asks for that arrives when another one holds the Lease, and what it hears that is no longer so."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from ansible_collections.homeport.registry.plugins.module_utils._fence_writers i
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import FenceLostError
 from ansible_collections.homeport.registry.plugins.module_utils._gc_options import Options
 from tests.lab.gc.program import Namespace
+from tests.lab.gc.test_drained import nowhere
 from tests.lab.gc.test_transaction import namespace
 
-__all__ = ["namespace"]
+__all__ = ["namespace", "nowhere"]
 
 SECONDS = 4
 
@@ -47,11 +48,24 @@ class Slow(Api):
         return super()._exchange(method, path, *details)
 
 
-class Holder:
-    """One that makes a fence, with another that takes the Lease over."""
+class Behind(Api):
+    """Hears of the Deployment's pods what was so at the first time, as from a controller that has no time."""
 
-    def __init__(self, namespace: Namespace) -> None:
-        self.namespace, self.fenced = namespace, False
+    status: dict[str, t.Any] | None = None
+
+    def _exchange(self, method: str, path: str, *details: t.Any) -> tuple[int, t.Any]:
+        status, found = super()._exchange(method, path, *details)
+        if method == "GET" and path.endswith("/deployments/depot-writer"):
+            self.status = self.status or found["status"]
+            found["status"] = self.status
+        return status, found
+
+
+class Holder:
+    """One that can make a fence."""
+
+    def __init__(self, namespace: Namespace, api: Api) -> None:
+        self.namespace = namespace
         options = Options(
             registry="depot",
             namespace=namespace.name,
@@ -59,11 +73,19 @@ class Holder:
             permit={"metadata": {"name": "depot-write-permit"}, "data": {"a": "b"}},
             writer_selector="app.kubernetes.io/component=writer",
         )
-        self.api = Slow(namespace, self._take_over)
-        self.lease = Lease(self.api, namespace.name, "depot-exclusive", "first", "pod", SECONDS)
+        self.lease = Lease(api, namespace.name, "depot-exclusive", "first", "pod", SECONDS)
         self.warnings: list[str] = []
-        self.writers = Writers(self.api, options, self.lease, self.warnings.append)
+        self.writers = Writers(api, options, self.lease, self.warnings.append)
         self.lease.take(10)
+
+
+class Overtaken(Holder):
+    """One whose requests are late, with another that takes the Lease over."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self.fenced = False
+        self.api = Slow(namespace, self._take_over)
+        super().__init__(namespace, self.api)
 
     def _take_over(self) -> None:
         patch = '{"spec":{"holderIdentity":"second"}}'
@@ -75,16 +97,16 @@ class Holder:
 
 
 @pytest.fixture
-def holder(namespace: Namespace) -> Iterator[Holder]:
+def holder(namespace: Namespace) -> Iterator[Overtaken]:
     namespace.reset()
-    made = Holder(namespace)
+    made = Overtaken(namespace)
     yield made
     made.lease.stop()
 
 
 @pytest.mark.parametrize("arrives", [False, True], ids=["repeated", "late"])
 def test_writers_are_not_started_inside_the_fence_of_another_one(
-    namespace: Namespace, holder: Holder, arrives: bool
+    namespace: Namespace, holder: Overtaken, arrives: bool
 ) -> None:
     """Neither by what is asked again, nor by what was on its way all the time."""
     holder.writers.send_away()
@@ -95,9 +117,24 @@ def test_writers_are_not_started_inside_the_fence_of_another_one(
     assert any("another holder" in text for text in holder.warnings)
 
 
-def test_writers_are_not_stopped_by_who_is_too_late(namespace: Namespace, holder: Holder) -> None:
+def test_writers_are_not_stopped_by_who_is_too_late(namespace: Namespace, holder: Overtaken) -> None:
     """They are at work for somebody else."""
     holder.api.kept_back = "DELETE"
     with pytest.raises(FenceLostError):
         holder.writers.send_away()
     assert namespace.fence() == (1, True, "second")
+
+
+def test_pushes_do_not_work_before_a_new_writer_is_ready(namespace: Namespace, nowhere: None) -> None:
+    """The Deployment may still speak of the one that was sent away."""
+    namespace.reset()
+    api = Behind(namespace.server, str(namespace.account))
+    holder = Holder(namespace, api)
+    try:
+        holder.writers.send_away()
+        assert holder.writers.bring_back(None, 60, wait=2) is None
+    finally:
+        holder.lease.stop()
+    assert api.status
+    assert api.status["readyReplicas"] == 1
+    assert ["the writers are started again, but none was ready after 2 seconds"] == holder.warnings

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.homeport.registry.plugins.module_utils import _gc_report as report
 from ansible_collections.homeport.registry.plugins.module_utils._fence_lease import stamp, state_of
-from ansible_collections.homeport.registry.plugins.module_utils._fence_writers import lingering, wanted
+from ansible_collections.homeport.registry.plugins.module_utils._fence_writers import lingering, ready, wanted
 from ansible_collections.homeport.registry.plugins.module_utils._gc_child import config, version_of
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import RefusedError
 from ansible_collections.homeport.registry.plugins.module_utils._gc_look import fatal_in_inventory, fatal_in_store
@@ -112,6 +112,22 @@ def _pod(phase, *, deleting=False, state="running", reason=None):
 )
 def test_only_a_pod_that_has_ended_is_gone(pod, says):
     assert lingering([pod]) == ([says] if says else [])
+
+
+@pytest.mark.parametrize(
+    ("deleting", "conditions", "is_ready"),
+    [
+        (False, {"Ready": "True", "PodScheduled": "True"}, True),
+        (False, {"Ready": "False", "PodScheduled": "True"}, False),
+        (False, {"Ready": "Unknown"}, False),
+        (True, {"Ready": "True"}, False),
+        (False, {}, False),
+    ],
+)
+def test_a_writer_is_ready_when_its_pod_says_so_and_stays(deleting, conditions, is_ready):
+    pod = _pod("Running", deleting=deleting)
+    pod["status"]["conditions"] = [{"type": kind, "status": status} for kind, status in conditions.items()]
+    assert ready([_pod("Pending"), pod]) is is_ready
 
 
 @pytest.mark.parametrize(
