@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import typing as t
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +22,8 @@ import yaml
 from ansible_collections.homeport.registry.plugins.modules import egress_watch
 from tools.venv import ensure_program
 
+# Where the module keeps its temporary files: tests beside these have some of the same name in the usual place.
+TEMPORARY = Path(tempfile.gettempdir(), f"egress-{os.getpid()}")
 RUNNER = Path(__file__).parents[1] / "nodes" / "run_module.py"
 Result = dict[str, t.Any]
 
@@ -31,7 +35,7 @@ def command(*before: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """Return the environment in which it finds the collection."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TMPDIR": str(TEMPORARY)}
 
 
 def arguments(*argv: str, **options: t.Any) -> bytes:
@@ -40,8 +44,11 @@ def arguments(*argv: str, **options: t.Any) -> bytes:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _iproute2() -> None:
+def _iproute2() -> Iterator[None]:
     ensure_program("ip", "iproute2")
+    TEMPORARY.mkdir()
+    yield
+    shutil.rmtree(TEMPORARY)
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.egress.conftest import TEMPORARY
+
 MARK = "egress-leftover"
 
 
@@ -56,9 +58,9 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> bool:
 
 
 def state_of_machine() -> tuple[str, str, list[str]]:
-    """Return the routes, the mounts and the temporary directories of this machine."""
+    """Return the routes and mounts of this machine and the module's temporary directories."""
     routes = subprocess.run(["ip", "route", "show", "table", "all"], capture_output=True, text=True, check=True).stdout
-    folders = sorted(str(one) for one in Path("/tmp").glob("homeport-*"))
+    folders = sorted(str(one) for one in TEMPORARY.iterdir())
     return routes, Path("/proc/self/mountinfo").read_text(), folders
 
 
