@@ -23,6 +23,12 @@ WORK = "/work"
 
 HERE = Path(__file__).parent
 PULL_LOOP = (HERE / "pull-loop.sh").read_text(encoding="utf-8")
+# Some 200 kB a second for 5 MiB, where curl would read by the megabyte and pause. $1 is made when it has begun.
+SLOWLY = """
+begun=$1; shift
+curl -sS --max-time 60 "$@" |
+  { head -c 65536; : > "$begun"; for part in $(seq 79); do sleep 0.3; head -c 65536; done; cat; } | sha256sum
+"""
 RANDOM_LAYOUT = (HERE / "random-layout.sh").read_text(encoding="utf-8")
 
 
@@ -122,6 +128,13 @@ class Client:
         """Pull an image or index; skopeo checks every digest on the way."""
         options = ("copy", "--all", "--preserve-digests", "--src-tls-verify=false")
         return self.skopeo(*options, *_credentials("src", account), self.reference(repository), target)
+
+    def pull_slowly(self, url: str, account: Account | None) -> subprocess.Popen[str]:
+        """Begin to fetch a blob of 5 MiB for half a minute; the process prints the SHA-256 of what came."""
+        begun = f"{WORK}/begun-{uuid.uuid4()}"
+        process = self.start(SLOWLY, begun, *(["-u", str(account)] if account else []), url)
+        self.script('until [ -e "$1" ]; do sleep 0.1; done', begun)
+        return process
 
     def digests(self, folder: str) -> frozenset[str]:
         """Return the digests of all blobs of a layout in the pod, computed from their bytes."""

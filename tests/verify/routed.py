@@ -23,8 +23,8 @@ FRONT = f"{HOST}:443"
 
 SLOW_SECONDS = int(os.environ.get("HOMEPORT_SLOW_SECONDS", "70"))
 SLOW_BYTES = int(os.environ.get("HOMEPORT_SLOW_MIB", "3072")) * MIB
-# Sends a layer of $3 bytes to the repository $2 at so many bytes in a second ($4) and prints what became of it. Only its
-# beginning is random and it takes no space, since a machine with two cores has better to do.
+# Sends a layer of $3 bytes to the repository $2 at so many bytes in a second ($4) and prints what became of it. Only
+# its beginning is random, and it takes no space, since a machine with two cores has better to do.
 SLOW_PUSH = """
 set -eu
 sum() { openssl dgst -sha256 -r "$@" | cut -d " " -f 1; }

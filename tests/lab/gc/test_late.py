@@ -137,4 +137,4 @@ def test_pushes_do_not_work_before_a_new_writer_is_ready(namespace: Namespace, n
         holder.lease.stop()
     assert api.status
     assert api.status["readyReplicas"] == 1
-    assert ["the writers are started again, but none was ready after 2 seconds"] == holder.warnings
+    assert holder.warnings == ["the writers are started again, but none was ready after 2 seconds"]

@@ -37,6 +37,22 @@ def test_image_is_fetched_once_and_kept(mirror: Registry, at_mirror: Client, at_
     eventually(lambda: layout.digests <= blobs(mirror), "what was fetched is kept")
 
 
+def test_a_slow_pull_outlives_its_pod(mirror: Registry, at_mirror: Client, at_upstream: Client) -> None:
+    """A client that is in the middle of a download has its time, also for what only the kernel still holds."""
+    layout = oci.image("slow", layers=1, size=5 << 20)
+    assert at_upstream.push(at_upstream.put(layout), "library/slow:1", None).rc == 0
+    pulled = at_mirror.pull("library/slow:1", f"dir:{WORK}/slow", None)
+    assert pulled.rc == 0, pulled.stderr
+    blob = next(digest for digest, size in layout.sizes.items() if size > 1 << 20)
+    slow = at_mirror.pull_slowly(f"http://{mirror.host}/v2/library/slow/blobs/{blob}", None)
+    before = mirror.pods("cache")
+    mirror.kubectl("delete", "pod", *before)
+    output, _unused = slow.communicate(timeout=60)
+    assert output.split()[0] == blob[7:]
+    mirror.wait_ready(mirror.name)
+    eventually(lambda: at_mirror.http("/v2/").status == 200, "the mirror answers")
+
+
 def test_tag_that_moves_is_followed(at_mirror: Client, at_upstream: Client) -> None:
     """A tag is asked for upstream, whatever was fetched before."""
     seen = []

@@ -8,11 +8,6 @@ from tests.verify import oci
 from tests.verify.clients import WORK, Client, PullLoop
 from tests.verify.registry import Account, Registry
 
-# Some 200 kB a second for 5 MiB, where curl would read by the megabyte and pause.
-SLOWLY = """
-curl -sS --max-time 60 -u "$1" "$2" | { for part in $(seq 80); do head -c 65536; sleep 0.3; done; cat; } | sha256sum
-"""
-
 
 def test_rolling_restart_fails_no_pull(registry: Registry, client: Client, writer: Account, reader: Account) -> None:
     """Every front pod is replaced while a client pulls without a pause."""
@@ -23,7 +18,7 @@ def test_rolling_restart_fails_no_pull(registry: Registry, client: Client, write
     blob = next(digest for digest, size in layout.sizes.items() if size > 1 << 20)
     small = next(digest for digest, size in layout.sizes.items() if size < 1024 and digest != layout.digest)
     # A slow client that is in the middle of a download has its time, also for what only the kernel still holds.
-    slow = client.start(SLOWLY, str(reader), f"{base}/blobs/{blob}")
+    slow = client.pull_slowly(f"{base}/blobs/{blob}", reader)
     before = registry.pods("front")
     pulling = PullLoop(client, reader, f"{base}/manifests/{layout.digest}", f"{base}/blobs/{small}")
     with pulling:
