@@ -8,7 +8,6 @@ python -m tools.stages STAGE ...    run the stages in order and sum up
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 import shlex
 import subprocess
@@ -24,14 +23,16 @@ from tools import lanes, report, tree
 from tools.paths import ROOT, cache_dir
 from tools.venv import BootstrapError, ensure_program
 
-# The scenarios of molecule that "make test" runs, each named after a situation but for the default one. Those of the
-# lanes wait for the cluster more than they compute, so two can go on at a time: each has namespaces and ports of its
-# own, and those that share an add-on or write to the nodes are in one lane. (cert-manager comes with the first of its
-# lane, long before node_port finds it.) The others need the cluster or the machine for themselves: a node is drained,
-# or the cluster made anew.
-LANES = (("molecule", "nodes", "cache", "node_port"), ("s3", "ingress", "gateway", "gc", "access"))
+# The scenarios of molecule that "make test" runs, each named after a situation but for the default one. These wait for
+# the cluster more than they compute, so two can go on at a time: each has namespaces and ports of its own. They begin
+# in this order, by which both lanes end at about the same time.
+BESIDE = ("nodes", "ingress", "access", "molecule", "node_port", "s3", "gateway", "cache", "gc")
+# Never at the same time: those that write to the nodes, those that bring Traefik, and the one that brings cert-manager
+# with the one that finds it there.
+APART = (("nodes", "cache", "node_port"), ("ingress", "gateway"), ("ingress", "node_port"))
+# The others need the cluster or the machine for themselves: a node is drained, or the cluster made anew.
 ALONE = ("storm", "airgap")
-SITUATIONS = tuple(name for name in (*itertools.chain(*LANES), *ALONE) if name != "molecule")
+SITUATIONS = tuple(name for name in (*BESIDE, *ALONE) if name != "molecule")
 # What "make faults" runs, for hours.
 FAULTS = ("faults", "faults_s3")
 # Before that, pushes and installations of bundles are killed at so many points.
@@ -194,19 +195,19 @@ def run_named(name: str, stage: Stage, env: Mapping[str, str], out: TextIO | Non
     return Outcome(counts, line)
 
 
-def plan(words: Sequence[str]) -> list[tuple[tuple[str, ...], ...]]:
-    """Return what is run one after the other: lanes, mostly a single one of a single stage.
+def plan(words: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return what is run one after the other: mostly a single stage, or several that go on beside each other.
 
     Scenarios that mostly wait go on beside each other unless HOMEPORT_LANES is 1.
     """
     beside = os.environ.get("HOMEPORT_LANES", "") != "1"
-    found: list[tuple[tuple[str, ...], ...]] = []
+    found: list[tuple[str, ...]] = []
     for word in words:
         if word != "scenarios":
-            found.append(((word,),))
+            found.append((word,))
             continue
-        found += [LANES] if beside else [((name,),) for name in itertools.chain(*LANES)]
-        found += [((name,),) for name in ALONE]
+        found += [BESIDE] if beside else [(name,) for name in BESIDE]
+        found += [(name,) for name in ALONE]
     return found
 
 
@@ -214,7 +215,7 @@ def main(argv: list[str]) -> int:
     """Run the stages named on the command line; return the exit code."""
     known = stages()
     planned = plan(argv)
-    names = [name for group in planned for lane in group for name in lane]
+    names = [name for group in planned for name in group]
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         group = f"scenarios: {', '.join(('molecule', *SITUATIONS))}"
@@ -229,12 +230,12 @@ def main(argv: list[str]) -> int:
     for together in planned:
         if len(together) > 1:
             outcomes += lanes.run(
-                together, lambda name, out: run_named(name, known[name], env, out), cache_dir() / "stages"
+                together, lambda name, out: run_named(name, known[name], env, out), cache_dir() / "stages", APART
             )
             continue
-        for name in together[0]:
-            print(f"== {name}", flush=True)
-            outcomes.append(run_named(name, known[name], env))
+        (name,) = together
+        print(f"== {name}", flush=True)
+        outcomes.append(run_named(name, known[name], env))
     total = sum((outcome.counts for outcome in outcomes), report.Counts())
     if len(names) > 1:
         print("\n".join(["", *(outcome.line for outcome in outcomes)]))

@@ -26,7 +26,12 @@ from ansible_collections.homeport.registry.plugins.module_utils._gc_relay import
 
 _START_SECONDS = 60.0
 _ENVIRONMENT = {"OTEL_TRACES_EXPORTER": "none"}
+# It takes a buffer of 4 MiB for each blob, so at Go's default of 100 it collects memory for as long as it answers.
+_READER_ENVIRONMENT = {"GOGC": "200"}
 _LAST_LINES = 40
+# A pipe of Linux holds 64 KiB; what is read at once, and how long to wait where less than half of it was there.
+_PIECE = 64 * 1024
+_GATHER_SECONDS = 0.02
 
 
 def config(storage: t.Mapping[str, t.Any], port: int) -> dict[str, t.Any]:
@@ -71,7 +76,7 @@ class Program:
             json.dump(config(storage, self.port), stream)
         os.chmod(self.path, 0o600)
         self._reader: subprocess.Popen[bytes] | None = None
-        self._collector: subprocess.Popen[str] | None = None
+        self._collector: subprocess.Popen[bytes] | None = None
         # A signal may kill from within what holds it.
         self._lock = threading.RLock()
         self._killed = ""
@@ -112,7 +117,10 @@ class Program:
         """Start the reader and wait until it answers. Raises GcError with the end of its log when it does not."""
         with open(self.log, "wb") as log, self._start():
             self._reader = subprocess.Popen(
-                [self.binary, "serve", self.path], stdout=log, stderr=log, env={**os.environ, **_ENVIRONMENT}
+                [self.binary, "serve", self.path],
+                stdout=log,
+                stderr=log,
+                env={**_READER_ENVIRONMENT, **os.environ, **_ENVIRONMENT},
             )
         end = time.monotonic() + _START_SECONDS
         while not self._answers():
@@ -165,8 +173,6 @@ class Program:
                 command,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
                 env={**os.environ, **_ENVIRONMENT, **environment},
             )
             # A pause that came in between found nothing to stop.
@@ -175,7 +181,7 @@ class Program:
         process = self._collector
         stderr = threading.Thread(target=_drain, args=(process.stderr, last), daemon=True)
         stderr.start()
-        for line in t.cast("t.IO[str]", process.stdout):
+        for line in _lines(t.cast("t.IO[bytes]", process.stdout)):
             if not found.feed(line) and not found.summary and line.strip():
                 last.append(line)
         code = process.wait()
@@ -235,8 +241,21 @@ class Program:
                 self._reader.wait()
 
 
-def _drain(stream: t.IO[str], into: collections.deque[str]) -> None:
-    for line in stream:
+def _lines(stream: t.IO[bytes]) -> Iterator[str]:
+    """Yield lines in pieces: who is woken for each of thousands takes the processor from who prints them."""
+    rest = b""
+    while piece := os.read(stream.fileno(), _PIECE):
+        *whole, rest = (rest + piece).split(b"\n")
+        for line in whole:
+            yield line.decode(errors="replace") + "\n"
+        if len(piece) < _PIECE // 2:
+            time.sleep(_GATHER_SECONDS)
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def _drain(stream: t.IO[bytes], into: collections.deque[str]) -> None:
+    for line in _lines(stream):
         # Each deleted blob is logged; only other lines tell why something failed.
         if "Deleting " not in line:
             into.append(line)

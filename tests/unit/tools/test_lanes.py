@@ -15,20 +15,42 @@ from tools import lanes
 SOON = 30
 
 
-def test_lanes_go_on_beside_each_other_and_a_lane_in_its_order(tmp_path: Path) -> None:
+def test_two_go_on_beside_each_other_and_begin_in_their_order(tmp_path: Path) -> None:
     both = threading.Barrier(2)
-    seen: list[str] = []
+    begun: list[str] = []
 
     def one(name: str, _out: TextIO) -> str:
-        # Passes only if the other lane is here at the same time.
+        begun.append(name)
+        # Passes only if another one is here at the same time.
         both.wait(SOON)
-        seen.append(name)
         return name.upper()
 
-    results = lanes.run([("a", "b"), ("x", "y")], one, tmp_path)
-    assert sorted(results) == ["A", "B", "X", "Y"]
-    assert seen.index("a") < seen.index("b")
-    assert seen.index("x") < seen.index("y")
+    results = lanes.run(["a", "b", "c", "d"], one, tmp_path)
+    assert sorted(results) == ["A", "B", "C", "D"]
+    assert sorted(begun[:2]) == ["a", "b"]
+
+
+def test_those_kept_apart_are_never_beside_each_other_and_nobody_waits_without_need(tmp_path: Path) -> None:
+    now, seen, ended = set[str](), set[frozenset[str]](), {name: threading.Event() for name in "abcd"}
+    # What has to end before: "d" begins though "b" and "c", which were named before it, still wait for "a".
+    until = {"a": "d", "d": None, "b": None, "c": "b"}
+    lock = threading.Lock()
+
+    def one(name: str, _out: TextIO) -> str:
+        with lock:
+            now.add(name)
+            seen.add(frozenset(now))
+        other = until[name]
+        met = other is None or ended[other].wait(SOON)
+        with lock:
+            now.remove(name)
+        ended[name].set()
+        return name if met else f"{name} met nobody"
+
+    results = lanes.run(["a", "b", "c", "d"], one, tmp_path, apart=[{"a", "b"}, {"a", "c"}])
+    assert sorted(results) == ["a", "b", "c", "d"]
+    assert not {frozenset("ab"), frozenset("ac")} & seen
+    assert frozenset("ad") in seen
 
 
 def test_what_is_printed_comes_whole_and_under_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,7 +61,7 @@ def test_what_is_printed_comes_whole_and_under_its_name(tmp_path: Path, capsys: 
             both.wait(SOON)
             print(f"{name}{number}", file=out, flush=True)
 
-    lanes.run([("a",), ("x",)], one, tmp_path)
+    lanes.run(["a", "x"], one, tmp_path)
     printed = capsys.readouterr().out
     for name in "ax":
         assert f"== {name}, begun beside others; follow it in {tmp_path}/{name}.log\n" in printed
@@ -47,17 +69,19 @@ def test_what_is_printed_comes_whole_and_under_its_name(tmp_path: Path, capsys: 
 
 
 def test_what_went_wrong_is_raised_and_its_output_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    both, done = threading.Barrier(2), list[str]()
+    both, begun, done = threading.Barrier(2), set[str](), list[str]()
 
     def one(name: str, out: TextIO) -> None:
-        # What has not begun when another lane fails never does.
+        begun.add(name)
         both.wait(SOON)
         print(f"{name} says", file=out)
         if name == "a":
             raise ValueError(name)
         done.append(name)
 
+    # What may not begin before "a" has ended never does, since "a" fails.
     with pytest.raises(ValueError, match="a"):
-        lanes.run([("a", "b"), ("x",)], one, tmp_path)
+        lanes.run(["a", "x", "b"], one, tmp_path, apart=[{"a", "b"}])
     assert done == ["x"]
+    assert begun == {"a", "x"}
     assert "== a\na says\n" in capsys.readouterr().out

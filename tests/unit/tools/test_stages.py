@@ -123,7 +123,7 @@ def test_stages_beside_each_other_are_summed_up_too(
     monkeypatch.setenv("HOMEPORT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HOMEPORT_LANES", raising=False)
     monkeypatch.setattr(stages, "stages", lambda: known)
-    monkeypatch.setattr(stages, "LANES", (("left", "after"), ("right",)))
+    monkeypatch.setattr(stages, "BESIDE", ("left", "right", "after"))
     monkeypatch.setattr(stages, "ALONE", ("alone",))
     monkeypatch.setattr(stages.tree, "ensure", lambda: None)
     monkeypatch.setattr(stages.tree, "environment", lambda _tree: env())
@@ -136,12 +136,16 @@ def test_stages_beside_each_other_are_summed_up_too(
 def test_two_lanes_unless_one_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOMEPORT_LANES", raising=False)
     beside = stages.plan(["lint", "scenarios"])
-    assert beside[:2] == [(("lint",),), stages.LANES]
+    assert beside[:2] == [("lint",), stages.BESIDE]
     monkeypatch.setenv("HOMEPORT_LANES", "1")
     single = stages.plan(["lint", "scenarios"])
     assert {len(group) for group in single} == {1}
-    flat = [[name for group in planned for lane in group for name in lane] for planned in (single, beside)]
+    flat = [[name for group in planned for name in group] for planned in (single, beside)]
     assert sorted(flat[0]) == sorted(flat[1]) == sorted(["lint", "molecule", *stages.SITUATIONS])
+
+
+def test_what_is_kept_apart_is_run_beside_others() -> None:
+    assert {name for group in stages.APART for name in group} <= {*stages.BESIDE}
 
 
 def test_every_stage_that_a_target_runs_exists() -> None:
