@@ -21,6 +21,7 @@ import typing as t
 from collections.abc import Callable, Iterator
 
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import GcError, InterruptedByError
+from ansible_collections.homeport.registry.plugins.module_utils._gc_guard import Guard
 from ansible_collections.homeport.registry.plugins.module_utils._gc_output import Collected, telling
 from ansible_collections.homeport.registry.plugins.module_utils._gc_relay import Relay, has_proxy
 
@@ -80,6 +81,8 @@ class Program:
         # A signal may kill from within what holds it.
         self._lock = threading.RLock()
         self._killed = ""
+        # Whether the last collector that could delete had to ask before it did.
+        self.asks = False
         self.starting = False
         self.on_started: Callable[[], None] = lambda: None
         self._may_run = threading.Event()
@@ -154,18 +157,30 @@ class Program:
 
         Raises InterruptedByError when it was killed through `kill` before or while it ran.
         """
-        if not self._leads_away or "--dry-run" in flags or has_proxy(os.environ):
-            return self._collect(flags, {})
+        command = [self.binary, "garbage-collect", self.path, *flags]
+        if "--dry-run" in flags:
+            return self._collect(command, {})
+        if not self._leads_away:
+            guard = Guard(self._may_go_on, lambda: self._signal(signal.SIGKILL))
+            try:
+                return self._collect(guard.command(command), {}, guard)
+            finally:
+                guard.close()
+                self.asks = guard.held
+        if has_proxy(os.environ):
+            return self._collect(command, {})
         relay = Relay(self._may_go_on)
         try:
-            return self._collect(flags, relay.environment)
+            return self._collect(command, relay.environment)
         finally:
             relay.close()
+            self.asks = True
 
-    def _collect(self, flags: tuple[str, ...], environment: dict[str, str]) -> tuple[int, str, Collected]:
+    def _collect(
+        self, command: list[str], environment: dict[str, str], guard: Guard | None = None
+    ) -> tuple[int, str, Collected]:
         found = Collected()
         last: collections.deque[str] = collections.deque(maxlen=_LAST_LINES)
-        command = [self.binary, "garbage-collect", self.path, *flags]
         self._may_run.wait()
         with self._start(), self._lock:
             self._refuse_after_kill()
@@ -174,7 +189,10 @@ class Program:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={**os.environ, **_ENVIRONMENT, **environment},
+                pass_fds=(guard.inherited,) if guard else (),
             )
+            if guard:
+                guard.start()
             # A pause that came in between found nothing to stop.
             if not self._may_run.is_set():
                 self._collector.send_signal(signal.SIGSTOP)

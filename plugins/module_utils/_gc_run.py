@@ -14,7 +14,6 @@ needed it.
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import time
@@ -37,7 +36,6 @@ from ansible_collections.homeport.registry.plugins.module_utils._gc_look import 
 from ansible_collections.homeport.registry.plugins.module_utils._gc_options import Options
 from ansible_collections.homeport.registry.plugins.module_utils._gc_output import DIGEST, Collected
 from ansible_collections.homeport.registry.plugins.module_utils._gc_recover import recover
-from ansible_collections.homeport.registry.plugins.module_utils._gc_relay import has_proxy
 from ansible_collections.homeport.registry.plugins.module_utils._gc_report import LISTED, Report
 from ansible_collections.homeport.registry.plugins.module_utils._registry_inventory import Inventory, Problem
 from ansible_collections.homeport.registry.plugins.module_utils._registry_session import Session
@@ -232,10 +230,11 @@ class Collection:
         report, root = self.report, self._options.root
         report.step("collect", f"delete {len(look.plan.blobs)} blobs")
         free = _gc_store.free(root) if root else None
-        if not root and has_proxy(os.environ):
-            report.log("collect: this pod has a proxy, so what the collector sends does not pass through this program")
         with self._writers.guarded(self._program.kill):
             real = self._looker.run_collector()
+        if not self._program.asks:
+            why = "this kernel cannot hold it back" if root else "this pod has a proxy of its own"
+            report.log(f"collect: the collector did not ask before each deletion: {why}")
         self._lease.check()
         store = self._looker.scan()
         after, lost = look.inventory, list[Problem]()
@@ -257,6 +256,7 @@ class Collection:
             "manifests": numbers[2],
             "links": sum(map(len, real.links.values())),
             "bytes": look.store.bytes - store.bytes if look.store and store else None,
+            "asked": self._program.asks,
         }
         if root and free is not None:
             report.document["volume"] = {"free_before": free, "free_after": _gc_store.free(root)}

@@ -134,7 +134,8 @@ report:
         how many contents each of C(repositories) would lose.
       type: dict
     deleted:
-      description: What went, as C(blobs), C(manifests), C(links), and measured C(bytes) on a volume.
+      description: What went, as C(blobs), C(manifests), C(links), and measured C(bytes) on a volume; and whether each
+        deletion was C(asked) for right before, so that a collector that wakes up with its node deletes nothing.
       type: dict
     fence:
       description: Number of C(writers), and C(seconds) for which pushes waited. None when they did not.

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import typing as t
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import yaml
@@ -27,6 +27,7 @@ from tools.paths import ROOT
 MAIN = "ansible_collections.homeport.registry.plugins.module_utils._gc_main"
 WRITER = {"app.kubernetes.io/component": "writer"}
 Document = dict[str, t.Any]
+Contents = Callable[[], set[str]]
 
 
 class Relay:
@@ -200,6 +201,12 @@ class Run:
         else:
             self.process.send_signal(number)
 
+    def collector(self) -> Path:
+        """Return where the kernel tells of the program that deletes."""
+        children = " ".join(one.read_text() for one in Path("/proc", str(self.process.pid), "task").glob("*/children"))
+        (found,) = (one for one in children.split() if b"garbage-collect" in Path("/proc", one, "cmdline").read_bytes())
+        return Path("/proc", found)
+
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """Let all of it stand still while a with block runs, as a container on a node that does."""
@@ -208,6 +215,34 @@ class Run:
             yield
         finally:
             os.killpg(self.process.pid, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def frozen_amid_deletions(self, contents: Contents, seconds: float) -> Iterator[set[str]]:
+        """Let all of it stand still so long once something is gone; yield what the store has then.
+
+        Args:
+            contents: asks the store which blobs it has.
+            seconds: how long, for which nothing may happen.
+        """
+        end, number = time.monotonic() + 120, len(contents())
+        while len(contents()) == number:
+            assert self.process.poll() is None, self.end()[2]
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        with self.frozen():
+            # What the kernel was given before arrives all the same.
+            time.sleep(1)
+            left = contents()
+            time.sleep(seconds)
+            assert contents() == left
+            yield left
+
+    def has_stood_still(self, namespace: Namespace) -> None:
+        """Expect that it ends because of that, and that everybody can push again."""
+        code, report, log = self.end(120)
+        assert (code, report["outcome"], report["step"]) == (11, "failed", "collect"), log
+        assert "stood still" in report["reason"], report
+        assert namespace.fence() == (1, True, "")
 
 
 class Engine:

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
@@ -20,9 +19,9 @@ import pytest
 from ansible_collections.homeport.registry.plugins.module_utils import _registry_client as client
 from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import FenceLostError, GcError
 from ansible_collections.homeport.registry.plugins.module_utils._gc_look import Looker
-from tests.lab.gc.program import Engine, Namespace, Relay, Run
+from tests.lab.gc.program import Contents, Engine, Namespace, Relay, Run
 from tests.lab.gc.test_object_store import endpoint, looker, push, storage
-from tests.lab.gc.test_transaction import WHOLE, engine, namespace
+from tests.lab.gc.test_transaction import engine, namespace
 from tests.lab.inventory.images import Pusher
 
 __all__ = ["endpoint", "engine", "looker", "namespace", "push", "storage"]
@@ -43,7 +42,7 @@ def _environment_of_a_pod(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def contents(endpoint: str, storage: Storage) -> Callable[[], set[str]]:
+def contents(endpoint: str, storage: Storage) -> Contents:
     """Return a function that asks the store itself which blobs it has."""
     prefix = f"{storage['s3']['rootdirectory']}/docker/registry/v2/blobs/"
 
@@ -58,7 +57,7 @@ def contents(endpoint: str, storage: Storage) -> Callable[[], set[str]]:
 
 
 @pytest.fixture
-def kept(push: Pusher, contents: Callable[[], set[str]]) -> int:
+def kept(push: Pusher, contents: Contents) -> int:
     """An image that stays and many that were deleted; return how many blobs stay."""
     push.image("team/app", "1", b"kept")
     number = len(contents())
@@ -69,7 +68,7 @@ def kept(push: Pusher, contents: Callable[[], set[str]]) -> int:
     return number
 
 
-def test_whatever_the_collector_sends_is_asked_for(kept: int, looker: Looker, contents: Callable[[], set[str]]) -> None:
+def test_whatever_the_collector_sends_is_asked_for(kept: int, looker: Looker, contents: Contents) -> None:
     """As soon as it may not, nothing goes any more, and the collector fails."""
     asked, forbidden = 0, False
 
@@ -101,71 +100,36 @@ def slow(endpoint: str, storage: Storage) -> Iterator[Storage]:
     relay.close()
 
 
-@contextlib.contextmanager
-def frozen_amid_its_deletions(run: Run, contents: Callable[[], set[str]]) -> Iterator[set[str]]:
-    """Let all of it stand still for longer than its Lease lasts; yield what the store has then."""
-    end, number = time.monotonic() + 120, len(contents())
-    while len(contents()) == number:
-        assert run.process.poll() is None, run.end()[2]
-        assert time.monotonic() < end
-        time.sleep(DELETION[1] / 5)
-    os.killpg(run.process.pid, signal.SIGSTOP)
-    try:
-        # What the kernel was given before arrives all the same.
-        time.sleep(1)
-        left = contents()
-        time.sleep(LEASE)
-        assert contents() == left
-        yield left
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(run.process.pid, signal.SIGCONT)
-
-
 def _started(engine: Engine, binary: str, storage: Storage) -> Run:
     return engine.start(real=Path(binary), storage=storage, lease_seconds=LEASE)
 
 
-def _collector_of(run: Run) -> Path:
-    """Return where the kernel tells of the program that deletes."""
-    children = " ".join(one.read_text() for one in Path("/proc", str(run.process.pid), "task").glob("*/children"))
-    (found,) = (one for one in children.split() if b"garbage-collect" in Path("/proc", one, "cmdline").read_bytes())
-    return Path("/proc", found)
-
-
-def _failed(run: Run, namespace: Namespace) -> None:
-    code, report, log = run.end(120)
-    assert (code, report["outcome"], report["step"]) == (11, "failed", "collect"), log
-    assert "stood still" in report["reason"], report
-    assert namespace.fence() == WHOLE
-
-
 def test_a_collector_that_wakes_up_before_the_engine_deletes_nothing(
-    engine: Engine, namespace: Namespace, binary: str, slow: Storage, kept: int, contents: Callable[[], set[str]]
+    engine: Engine, namespace: Namespace, binary: str, slow: Storage, kept: int, contents: Contents
 ) -> None:
     """The worst that can be: it runs for seconds, and whatever is to end it does not."""
     run = _started(engine, binary, slow)
-    with frozen_amid_its_deletions(run, contents) as left:
+    with run.frozen_amid_deletions(contents, LEASE) as left:
         assert len(left) > kept
-        collector = _collector_of(run)
+        collector = run.collector()
         os.kill(int(collector.name), signal.SIGCONT)
         time.sleep(2)
         assert contents() == left
         assert (collector / "stat").read_text().rpartition(")")[2].split()[0] in "SR"
-    _failed(run, namespace)
+    run.has_stood_still(namespace)
     assert contents() == left
 
 
 def test_a_collector_that_wakes_up_with_the_engine_deletes_nothing(
-    engine: Engine, namespace: Namespace, binary: str, slow: Storage, kept: int, contents: Callable[[], set[str]]
+    engine: Engine, namespace: Namespace, binary: str, slow: Storage, kept: int, contents: Contents
 ) -> None:
     """Who of the two is faster is up to the machine, so every second time it gets a start."""
     for number in range(FREEZES):
         run = _started(engine, binary, slow)
-        with frozen_amid_its_deletions(run, contents) as left:
+        with run.frozen_amid_deletions(contents, LEASE) as left:
             assert len(left) > kept
             if number % 2 == 0:
-                os.kill(int(_collector_of(run).name), signal.SIGCONT)
+                os.kill(int(run.collector().name), signal.SIGCONT)
                 time.sleep(0.05)
-        _failed(run, namespace)
+        run.has_stood_still(namespace)
         assert contents() == left

@@ -117,6 +117,7 @@ def test_a_run_now(
     assert report["verification"]["ok"]
     assert report["deleted"]["blobs"] == len(gone.digests)
     assert report["deleted"]["bytes"] == sum(gone.sizes.values())
+    assert report["deleted"]["asked"]
     assert report["before"]["tags"] == report["after"]["tags"] == 4
     assert report["fence"]["seconds"] < 30
     assert collector.report() == report

@@ -49,6 +49,7 @@ def test_a_collection_takes_what_was_deleted_and_nothing_else(
     assert run.report["outcome"] == "succeeded"
     assert run.report["verification"]["ok"]
     assert run.report["deleted"]["blobs"] == len(gone.digests)
+    assert run.report["deleted"]["asked"]
     assert pulling.count > 3
     assert pulling.failures == []
     assert before - stored() == gone.digests
