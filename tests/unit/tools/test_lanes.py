@@ -31,17 +31,17 @@ def test_two_go_on_beside_each_other_and_begin_in_their_order(tmp_path: Path) ->
 
 
 def test_those_kept_apart_are_never_beside_each_other_and_nobody_waits_without_need(tmp_path: Path) -> None:
-    now, seen, ended = set[str](), set[frozenset[str]](), {name: threading.Event() for name in "abcd"}
-    # What has to end before: "d" begins though "b" and "c", which were named before it, still wait for "a".
-    until = {"a": "d", "d": None, "b": None, "c": "b"}
-    lock = threading.Lock()
+    now, seen, lock = set[str](), set[frozenset[str]](), threading.Lock()
+    begun, ended = ({name: threading.Event() for name in "abcd"} for _both in range(2))
+    # What each waits for: "d" begins though "b" and "c", which were named before it, still wait for "a".
+    until = {"a": ended["d"], "d": begun["a"], "b": begun["b"], "c": ended["b"]}
 
     def one(name: str, _out: TextIO) -> str:
         with lock:
             now.add(name)
             seen.add(frozenset(now))
-        other = until[name]
-        met = other is None or ended[other].wait(SOON)
+        begun[name].set()
+        met = until[name].wait(SOON)
         with lock:
             now.remove(name)
         ended[name].set()
