@@ -26,6 +26,7 @@ LONGEST = (
     "tests/lab/controller/test_config.py",
     "tests/lab/apply/test_playbook.py",
     "tests/lab/gc/test_relay.py",
+    "tests/lab/gc/test_guard.py",
     "tests/lab/bundle_push/test_interruptions.py",
     "tests/lab/gc/test_transaction.py",
     "tests/lab/bundle/test_playbook.py",

@@ -22,7 +22,7 @@ from tests.lab.gc.test_transaction import engine, namespace
 __all__ = ["engine", "namespace"]
 
 LEASE = 4
-REPOSITORIES, TAGS, LAYERS = 20, 10, 20
+REPOSITORIES, TAGS, LAYERS = 10, 10, 20
 # Every second image was deleted; each has layers, a config and a manifest of its own.
 GOING = REPOSITORIES * TAGS // 2 * (LAYERS + 2)
 FREEZES = int(os.environ.get("HOMEPORT_FREEZES", "3"))
