@@ -168,6 +168,7 @@ class Program:
                 guard.close()
                 self.asks = guard.held
         if has_proxy(os.environ):
+            self.asks = False
             return self._collect(command, {})
         relay = Relay(self._may_go_on)
         try:

@@ -43,7 +43,7 @@ _LOAD, _IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
 # A question and its answer: ioctl numbers, sizes, and "go on as if nobody had asked".
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101
 _QUESTION_BYTES, _GO_ON = 80, 1
-# From Linux 6.6 on, whoever asks and whoever answers may take turns on one processor, which takes half the time.
+# From Linux 6.6 on, whoever asks and whoever answers may take turns on one processor, which is faster.
 _SET_TURNS, _TAKE_TURNS = 0x40082104, 1
 _LOOK_SECONDS = 0.25
 _READY, _CANNOT = b"r", b"c"
