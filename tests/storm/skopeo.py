@@ -19,11 +19,14 @@ from tests.storm.ledger import Claim
 from tests.storm.pushing import Pusher
 from tests.storm.registry import Account, Address, Refusal
 
-SECONDS = 120
+# It waits up to four times for the time that it is told, at each of its own four tries.
+SECONDS = 240
 _STATUS = re.compile(r"status(?: code)?:? (\d{3})\b", re.IGNORECASE)
 _STAMP = re.compile(r'^time="[^"]*" ')
 # How skopeo shows the codes of the registry's error documents.
-_CODE = re.compile(r"\b(unavailable|(?:manifest|blob|name|blob upload) (?:blob )?(?:unknown|invalid))\b")
+_CODE = re.compile(
+    r"\b(unavailable|toomanyrequests|(?:manifest|blob|name|blob upload) (?:blob )?(?:unknown|invalid))\b"
+)
 
 
 class SkopeoError(RegistryError):

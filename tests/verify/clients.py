@@ -144,6 +144,16 @@ class Client:
         return frozenset(f"sha256:{digest}" for digest, _name in pairs)
 
 
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    """Return what a process prints up to the line with this text. Raises AssertionError when it never comes."""
+    said = ""
+    for line in process.stdout or ():
+        said += line
+        if text in line:
+            return said
+    raise AssertionError(f"it ended before it said {text!r}: {said}")
+
+
 def _credentials(side: t.Literal["src", "dest"], account: Account | None) -> tuple[str, ...]:
     return (f"--{side}-creds", str(account)) if account else (f"--{side}-no-creds",)
 

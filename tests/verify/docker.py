@@ -50,16 +50,6 @@ class Docker:
         assert code == 0, output
         return "io.containerd" in output
 
-    @staticmethod
-    def read_until(process: subprocess.Popen[str], text: str) -> str:
-        """Return what a process prints up to the line with this text. Raises AssertionError when it never comes."""
-        said = ""
-        for line in process.stdout or ():
-            said += line
-            if text in line:
-                return said
-        raise AssertionError(f"it ended before it said {text!r}: {said}")
-
     def tag(self, name: str, repository: str) -> str:
         """Give an image another name, and return it."""
         other = f"{self.address}/{repository}"

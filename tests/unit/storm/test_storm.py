@@ -103,6 +103,7 @@ def test_nobody_deletes_what_is_read() -> None:
         ('level=fatal msg="writing blob: received unexpected HTTP status: 503 Service Unavailable"', 503, True),
         ('level=fatal msg="writing manifest: manifest blob unknown: blob unknown to registry"', -1, True),
         ('level=fatal msg="writing blob: uploading: unavailable: Pushes are paused"', -1, True),
+        ('level=fatal msg="writing manifest: toomanyrequests: Pushes are paused"', -1, True),
         ('level=fatal msg="pinging container registry: dial tcp 10.0.0.1:80: connect: connection refused"', 0, False),
         ('level=fatal msg="writing blob: received unexpected HTTP status: 500 Internal Server Error"', 500, False),
     ],

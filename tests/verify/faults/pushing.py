@@ -48,24 +48,25 @@ class PushLoop:
         """Return the digest of every acknowledged image by its tag."""
         return dict(line.split() for line in self._lines("acknowledged"))
 
-    def failures(self) -> list[str]:
-        """Return what skopeo said when a push failed."""
-        return [line for line in self._lines("failures") if "level=fatal" in line]
+    def refusals(self) -> list[str]:
+        """Return what skopeo said when it was refused: before it waited, or because it gave up."""
+        return [line for line in self._lines("said") if "level=fatal" in line or "Too many requests" in line]
 
     def wait_for_more(self, count: int, seconds: int = 60) -> None:
         """Wait until more than so many pushes were acknowledged."""
         waiting = 'end=$(( $(date +%s) + $3 )); until [ "$(cat "$1/acknowledged" 2>/dev/null | wc -l)" -gt "$2" ]; do'
-        waiting += ' [ "$(date +%s)" -lt "$end" ] || { cat "$1/failures"; exit 1; }; sleep 0.1; done'
+        waiting += ' [ "$(date +%s)" -lt "$end" ] || { cat "$1/said"; exit 1; }; sleep 0.1; done'
         self.client.script(waiting, self.folder, str(count), str(seconds), timeout=seconds + 30)
 
     def wait_for_refusals(self, count: int, seconds: int = 60) -> None:
-        """Wait until so many more pushes were refused with 503."""
+        """Wait until so many more requests were refused with 429."""
 
         def refused() -> int:
-            return sum("503" in line for line in self.failures())
+            # In words while it waits, by its code when it gives up.
+            return sum("Too many requests" in line or "toomanyrequests" in line for line in self.refusals())
 
         before = refused()
-        eventually(lambda: refused() >= before + count, "pushes are refused with 503", seconds=seconds)
+        eventually(lambda: refused() >= before + count, "pushes are refused with 429", seconds=seconds)
 
     def verify(self, reader: Account) -> int:
         """Pull every acknowledged image, of which skopeo checks all digests, and return how many there were."""

@@ -62,6 +62,10 @@ def test_pushes_wait_and_pulls_go_on(
     errors = jmespath.search("errors[].[code, message]", json.loads(refused.body))
     assert [code for code, _message in errors] == ["UNAVAILABLE"]
     assert "Pushes are paused" in errors[0][1]
+    # A client that waits at this status and not at the other one.
+    told = client.http(UPLOADS, "-X", "POST", "-A", "skopeo/1.9.3", account=writer)
+    assert (told.status, told.headers["retry-after"]) == (429, refused.headers["retry-after"])
+    assert jmespath.search("errors[].[code, message]", json.loads(told.body)) == [["TOOMANYREQUESTS", errors[0][1]]]
     manifests = "/v2/fence/image/manifests"
     for method, path in (("PUT", f"{manifests}/2"), ("DELETE", f"{manifests}/{layout.digest}")):
         assert client.http(path, "-X", method, account=writer).status == 503, method

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: homeport.registry contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What docker's own client makes of a collection: it waits, and where it does not, the same command works later."""
+"""What Docker and skopeo make of a collection: they wait, and where they do not, the same command works later."""
 
 from __future__ import annotations
 
@@ -10,18 +10,26 @@ from contextlib import contextmanager
 import pytest
 
 from tests.verify import oci
-from tests.verify.clients import WORK, Client
+from tests.verify.clients import WORK, Client, read_until
 from tests.verify.cluster import eventually
 from tests.verify.docker import Docker, docker
 from tests.verify.gc.collector import Collector
 from tests.verify.gc.test_collecting import deleted_image, push
 from tests.verify.registry import Account, Registry
 
+# What is refused is told by debug lines alone.
+SKOPEO = 'skopeo --debug --insecure-policy copy --dest-tls-verify=false --dest-creds "$1" "$2" "$3"'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _an_image_that_stays(client: Client, writer: Account) -> None:
+    """Let no collection take all that there is."""
+    push(client, writer, oci.image("stays"), "team/stays:1")
+
 
 @pytest.fixture(scope="module")
-def engine(registry: Registry, client: Client, writer: Account) -> Iterator[Docker]:
-    """Return docker, logged in to the registry, which has an image that stays."""
-    push(client, writer, oci.image("stays"), "docker/stays:1")
+def engine(registry: Registry, writer: Account) -> Iterator[Docker]:
+    """Return docker, logged in to the registry."""
     with docker(registry, writer) as found:
         if found.stores_by_containerd():
             pytest.skip("docker pushes by other code where containerd has its images; that was not tried")
@@ -38,13 +46,13 @@ def fenced(collector: Collector) -> Iterator[str]:
         yield job
 
 
-def test_a_push_waits(collector: Collector, engine: Docker, client: Client, writer: Account, reader: Account) -> None:
+def test_docker_waits(collector: Collector, engine: Docker, client: Client, writer: Account, reader: Account) -> None:
     """A layer that is refused is sent again by docker itself, and the image is whole."""
     deleted_image(client, writer, "docker waits", "docker/doomed")
     with engine.image("docker/waits:1", 1 << 20) as name:
         with fenced(collector) as job:
             process = engine.start("push", name)
-            said = engine.read_until(process, "Retrying in")
+            said = read_until(process, "Retrying in")
         rest, _nothing = process.communicate(timeout=120)
     assert process.returncode == 0, said + rest
     assert collector.finish(job)["outcome"] == "succeeded"
@@ -52,7 +60,7 @@ def test_a_push_waits(collector: Collector, engine: Docker, client: Client, writ
     assert pulled.rc == 0, pulled.stderr
 
 
-def test_a_manifest_is_sent_again_by_hand(
+def test_docker_does_not_wait_with_a_manifest(
     collector: Collector, engine: Docker, client: Client, writer: Account, reader: Account
 ) -> None:
     """Docker does not send a manifest again by itself: the push fails, and the same command works afterwards."""
@@ -71,3 +79,33 @@ def test_a_manifest_is_sent_again_by_hand(
         assert code == 0, said
     pulled = client.pull("docker/refused:2", f"dir:{WORK}/docker-refused", reader)
     assert pulled.rc == 0, pulled.stderr
+
+
+def test_skopeo_waits(collector: Collector, client: Client, writer: Account, reader: Account) -> None:
+    """A layer that is refused is sent again by skopeo itself, which needs no option for it, and the image is whole."""
+    deleted_image(client, writer, "skopeo waits", "skopeo/doomed")
+    source = client.put(oci.image("skopeo"))
+    with fenced(collector) as job:
+        process = client.start(SKOPEO, str(writer), source, client.reference("skopeo/waits:1"))
+        said = read_until(process, "Too many requests")
+    rest, _nothing = process.communicate(timeout=60)
+    assert process.returncode == 0, said + rest
+    assert collector.finish(job)["outcome"] == "succeeded"
+    pulled = client.pull("skopeo/waits:1", f"dir:{WORK}/skopeo-waits", reader)
+    assert pulled.rc == 0, pulled.stderr
+
+
+def test_skopeo_tells_why_a_manifest_is_refused(collector: Collector, client: Client, writer: Account) -> None:
+    """It does not send a manifest again by itself, prints what the registry says, and the same command works later."""
+    deleted_image(client, writer, "skopeo refused", "skopeo/doomed")
+    source = client.put(oci.image("skopeo again"))
+    first = client.push(source, "skopeo/refused:1", writer)
+    assert first.rc == 0, first.stderr
+    with fenced(collector) as job:
+        refused = client.push(source, "skopeo/refused:2", writer)
+    assert collector.finish(job)["outcome"] == "succeeded"
+    assert refused.rc != 0
+    assert "Pushes are paused" in refused.stderr
+    client.wait_open(seconds=60)
+    again = client.push(source, "skopeo/refused:2", writer)
+    assert again.rc == 0, again.stderr
