@@ -70,9 +70,9 @@ class Collector:
         return Done(done.returncode, (found or {}).get("report") or {}, told, done.stdout, done.stderr)
 
     def report(self) -> Document:
-        """Return the report in the cluster."""
-        text = self.registry.find('data."report.json"', "configmap", f"{self.name}-report")
-        return t.cast("Document", json.loads(text))
+        """Return the report in the cluster, an empty one before the first run."""
+        named = f"items[?metadata.name=='{self.name}-report'].data.\"report.json\" | [0]"
+        return t.cast("Document", json.loads(self.registry.find(named, "configmaps") or "{}"))
 
     def start(self) -> str:
         """Start a Job as an operator may, and return its name."""
@@ -96,7 +96,7 @@ class Collector:
 
         def there() -> bool:
             report = self.report()
-            return bool(report["run"] == job and report["step"] == step and report["outcome"] == "running")
+            return bool(report.get("run") == job and report["step"] == step and report["outcome"] == "running")
 
         eventually(there, f"job {job} is at step {step}", seconds=120)
 

@@ -84,7 +84,7 @@ def test_docker_does_not_wait_with_a_manifest(
 def test_skopeo_waits(collector: Collector, client: Client, writer: Account, reader: Account) -> None:
     """A layer that is refused is sent again by skopeo itself, which needs no option for it, and the image is whole."""
     deleted_image(client, writer, "skopeo waits", "skopeo/doomed")
-    source = client.put(oci.image("skopeo"))
+    source, _digest = client.random("skopeo-waits", 1 << 20)
     with fenced(collector) as job:
         process = client.start(SKOPEO, str(writer), source, client.reference("skopeo/waits:1"))
         said = read_until(process, "Too many requests")
