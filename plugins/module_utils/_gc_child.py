@@ -155,7 +155,8 @@ class Program:
     def collect(self, *flags: str) -> tuple[int, str, Collected]:
         """Run the collector and return exit status, the end of what was no known line, and what it said.
 
-        Raises InterruptedByError when it was killed through `kill` before or while it ran.
+        Raises InterruptedByError when it was killed through `kill` before or while it ran, and GcError when what it
+        asked before a deletion could not be answered.
         """
         command = [self.binary, "garbage-collect", self.path, *flags]
         if "--dry-run" in flags:
@@ -163,10 +164,18 @@ class Program:
         if not self._leads_away:
             guard = Guard(self._may_go_on, lambda: self._signal(signal.SIGKILL))
             try:
-                return self._collect(guard.command(command), {}, guard)
+                done = self._collect(guard.command(command), {}, guard)
             finally:
                 guard.close()
                 self.asks = guard.held
+            if guard.fault and done[0]:
+                raise GcError(
+                    "answer the collector, which asks before each deletion",
+                    where="the engine",
+                    got=f"{guard.fault}, so the collector was ended",
+                    remedy="It is safe to collect again. Report this as a fault, with the log of the Job.",
+                )
+            return done
         if has_proxy(os.environ):
             self.asks = False
             return self._collect(command, {})

@@ -83,8 +83,10 @@ class Guard:
         self._ours, self._theirs = socket.socketpair()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="guard", daemon=True)
-        # Says after the end whether everything was asked for.
+        # Whether everything was asked for; these are told after the end.
         self.held = False
+        # What went wrong while it was answered, if anything.
+        self.fault = ""
 
     def command(self, command: Sequence[str]) -> list[str]:
         """Return a command that asks and is otherwise the given one."""
@@ -141,6 +143,9 @@ class Guard:
                 if events and not self._answer_one(questions):
                     return
             over = True
+        except Exception as error:
+            self.fault = f"{type(error).__name__}: {error}"
+            raise
         finally:
             # When this is closed, whatever is asked gets an error, and Go would go on and remove what is in the folder.
             if not over:

@@ -5,28 +5,10 @@
 
 from __future__ import annotations
 
-import sys
-import textwrap
-
 import pytest
-
-from ansible_collections.homeport.registry.plugins.module_utils._gc_child import Program
 
 DIGESTS = [f"sha256:{number:064x}" for number in range(20_000)]
 SUMMARY = "3 blobs marked, 1 blobs and 0 manifests eligible for deletion"
-
-
-@pytest.fixture
-def program(tmp_path):
-    """Return a function that writes a program of the given text."""
-
-    def write(text):
-        binary = tmp_path / "registry"
-        binary.write_text(f"#!{sys.executable}\nimport sys\n{textwrap.dedent(text)}")
-        binary.chmod(0o755)
-        return Program(str(binary), {"filesystem": {}}, str(tmp_path))
-
-    return write
 
 
 def test_every_line_of_more_than_a_pipe_holds_is_read(program):
@@ -65,7 +47,7 @@ def test_the_reader_collects_memory_less_often_unless_told(program, tmp_path, mo
     if given:
         monkeypatch.setenv("GOGC", given)
     reader = program("""
-        import json, os, pathlib, socket
+        import json, pathlib, socket
         port = int(json.load(open(sys.argv[2]))["http"]["addr"].rpartition(":")[2])
         found = f"{os.environ['GOGC']} {os.environ['OTEL_TRACES_EXPORTER']}"
         pathlib.Path(sys.argv[0] + ".goes").write_text(found)

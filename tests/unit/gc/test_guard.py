@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import struct
-import sys
 import textwrap
 import threading
 import time
@@ -15,13 +14,17 @@ import pytest
 
 from ansible_collections.homeport.registry.plugins.module_utils import _gc_guard
 from ansible_collections.homeport.registry.plugins.module_utils._gc_child import Program
-from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import FenceLostError, InterruptedByError
+from ansible_collections.homeport.registry.plugins.module_utils._gc_errors import (
+    FenceLostError,
+    GcError,
+    InterruptedByError,
+)
 
 HERE, ELSEWHERE, FOLDER = 0xFFFFFF9C, 7, 0x200
 SUMMARY = "0 blobs marked, 0 blobs and 0 manifests eligible for deletion"
 # Removes files in all the ways that there are, each by one call.
 REMOVES = """
-    import os, pathlib
+    import pathlib
     store = pathlib.Path(r"{store}")
     folder = os.open(store, os.O_RDONLY)
     for name in sorted(os.listdir(store)):
@@ -88,15 +91,11 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def collector(tmp_path, store):
-    """Return a function that makes a program of the given text which believes it has a volume."""
+def collector(program, store):
+    """Return a function that makes a collector of the given text, which believes it has a volume."""
 
     def make(text=REMOVES):
-        binary = tmp_path / "registry"
-        program = textwrap.dedent(text.format(store=store))
-        binary.write_text(f"#!{sys.executable} -S\nimport sys\n{program}\nprint({SUMMARY!r})\n")
-        binary.chmod(0o755)
-        return Program(str(binary), {"filesystem": {}}, str(tmp_path))
+        return program(f"{textwrap.dedent(text.format(store=store))}\nprint({SUMMARY!r})\n")
 
     return make
 
@@ -132,7 +131,9 @@ def test_a_fault_of_the_engine_is_no_yes(collector, store, monkeypatch):
     monkeypatch.setattr(threading, "excepthook", lambda _arguments: None)
     program = collector()
     program.check = check
-    assert program.collect()[0] == -9
+    with pytest.raises(GcError, match="that was not foreseen") as told:
+        program.collect()
+    assert "fault" in told.value.remedy
     assert len(list(store.iterdir())) == 20
 
 
@@ -197,7 +198,7 @@ def test_where_the_kernel_cannot_the_collector_runs_and_says_so(collector, store
 
 
 def test_no_file_of_the_engine_stays_open_in_the_collector(collector):
-    code, last, _found = collector("import os\nprint(*sorted(os.listdir('/proc/self/fd')))").collect()
+    code, last, _found = collector("print(*sorted(os.listdir('/proc/self/fd')))").collect()
     # Its streams, its own text, and the folder that is listed.
     assert code == 0
     assert len(last.split()) <= 5, last

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 import threading
 import time
 
@@ -247,20 +246,16 @@ def test_its_end_cuts_what_is_connected(relay, store):
 
 
 @pytest.fixture
-def told(monkeypatch, tmp_path):
-    """Return a function that runs a collector on a store, and returns the proxies that it was told."""
+def told(monkeypatch, program):
+    """Return a function that runs a collector on a store, and returns the proxies it was told and whether it asked."""
     for name in (*PROXIES, "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    binary = tmp_path / "registry"
-    binary.write_text(
-        f"#!{sys.executable}\nimport os\nfor name in {(*PROXIES, 'NO_PROXY', 'no_proxy')!r}:\n"
-        "    print(name, os.environ.get(name))\n"
-    )
-    binary.chmod(0o755)
+    text = f"for name in {(*PROXIES, 'NO_PROXY', 'no_proxy')!r}: print(name, os.environ.get(name))"
 
     def run(storage, *flags):
-        _code, last, _found = Program(str(binary), storage, str(tmp_path)).collect(*flags)
-        return dict(line.split(" ", 1) for line in last.splitlines())
+        collector = program(text, storage)
+        _code, last, _found = collector.collect(*flags)
+        return {**dict(line.split(" ", 1) for line in last.splitlines()), "asks": collector.asks}
 
     return run
 
@@ -271,6 +266,7 @@ def test_a_collector_on_an_object_store_is_led_over_it(told, monkeypatch):
     (address,) = {found[name] for name in PROXIES}
     assert address.startswith("socks5://127.0.0.1:")
     assert (found["NO_PROXY"], found["no_proxy"]) == ("", "")
+    assert found["asks"]
 
 
 def test_neither_a_dry_run_nor_a_volume_is(told):
@@ -285,6 +281,7 @@ def test_a_proxy_of_the_pod_is_kept(told, monkeypatch, name):
     found = told({"s3": {}})
     assert (found[name], found["NO_PROXY"]) == ("http://proxy.example.com:3128", "store.example.com")
     assert {found[one] for one in PROXIES if one != name} == {"None"}
+    assert not found["asks"]
     assert has_proxy({name: "x"})
     assert not has_proxy({name: "", "NO_PROXY": "x"})
 
