@@ -33,7 +33,7 @@ class Docker(Machine):
         deadline = time.monotonic() + seconds
         while self.docker("version").returncode:
             if time.monotonic() > deadline:
-                raise AssertionError((self.folder / "log").read_text()[-3000:])
+                raise AssertionError(self.last_words())
             time.sleep(0.1)
 
     def docker(self, *words: str) -> subprocess.CompletedProcess[str]:

@@ -121,8 +121,15 @@ class Machine:
         deadline = time.monotonic() + seconds
         while self.ctr("plugins", "ls").returncode or not self.cri_is_ok():
             if time.monotonic() > deadline:
-                raise AssertionError((self.folder / "log").read_text()[-3000:])
+                raise AssertionError(self.last_words())
             time.sleep(0.1)
+
+    def last_words(self) -> str:
+        """Return the end of what the runtime logged."""
+        log = self.folder / "log"
+        lines = log.read_text().splitlines() if log.exists() else ["no log"]
+        # containerd logs each of its plugins at each start.
+        return "\n".join([line for line in lines if " plugin" not in line][-60:])
 
     def cri_is_ok(self) -> bool:
         """Tell whether containerd says that its CRI plugin runs."""
@@ -188,7 +195,7 @@ class Machine:
     def run(self, *, check: bool = False, **options: t.Any) -> Result:
         """Run the module in the machine and return its result, which is compared with RETURN. It must succeed."""
         result = self.attempt(check=check, **options)
-        assert not result.get("failed"), result["msg"]
+        assert not result.get("failed"), f"{result['msg']}\n{self.last_words()}"
         undocumented = set(result) - set(yaml.safe_load(node_trust.RETURN)) - {"changed", "diff", "invocation"}
         assert not undocumented - {"warnings"}
         return result
