@@ -56,7 +56,7 @@ def test_docker_waits(collector: Collector, engine: Docker, client: Client, writ
         rest, _nothing = process.communicate(timeout=120)
     assert process.returncode == 0, said + rest
     assert collector.finish(job)["outcome"] == "succeeded"
-    pulled = client.pull("docker/waits:1", f"dir:{WORK}/docker-waits", reader)
+    pulled = client.pull("docker/waits:1", f"dir:{WORK}/docker-waits-back", reader)
     assert pulled.rc == 0, pulled.stderr
 
 
@@ -77,7 +77,7 @@ def test_docker_does_not_wait_with_a_manifest(
         assert "503" in said
         code, said = engine.run("push", other)
         assert code == 0, said
-    pulled = client.pull("docker/refused:2", f"dir:{WORK}/docker-refused", reader)
+    pulled = client.pull("docker/refused:2", f"dir:{WORK}/docker-refused-back", reader)
     assert pulled.rc == 0, pulled.stderr
 
 
@@ -91,7 +91,7 @@ def test_skopeo_waits(collector: Collector, client: Client, writer: Account, rea
     rest, _nothing = process.communicate(timeout=60)
     assert process.returncode == 0, said + rest
     assert collector.finish(job)["outcome"] == "succeeded"
-    pulled = client.pull("skopeo/waits:1", f"dir:{WORK}/skopeo-waits", reader)
+    pulled = client.pull("skopeo/waits:1", f"dir:{WORK}/skopeo-waits-back", reader)
     assert pulled.rc == 0, pulled.stderr
 
 
