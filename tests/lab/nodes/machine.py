@@ -119,7 +119,8 @@ class Machine:
     def wait(self, seconds: float) -> None:
         """Wait until CRI answers. Raises AssertionError when it does not."""
         deadline = time.monotonic() + seconds
-        while self.ctr("plugins", "ls").returncode or not self.cri_is_ok():
+        # Its own file may be later than it is, and nothing would be ended by it then.
+        while not self.pid_file.exists() or self.ctr("plugins", "ls").returncode or not self.cri_is_ok():
             if time.monotonic() > deadline:
                 raise AssertionError(self.last_words())
             time.sleep(0.1)
@@ -153,7 +154,7 @@ class Machine:
     @property
     def restart_command(self) -> list[str]:
         """Return a command that ends containerd; its supervisor starts it again."""
-        script = 'old=$(cat "$0"); kill "$old"; while kill -0 "$old" 2>/dev/null; do sleep 0.05; done'
+        script = 'old=$(cat "$0") || exit; kill "$old"; while kill -0 "$old" 2>/dev/null; do sleep 0.05; done'
         return ["sh", "-c", script, str(self.pid_file)]
 
     def inside(self, *command: str, **options: t.Any) -> subprocess.CompletedProcess[str]:
