@@ -62,10 +62,13 @@ def test_pushes_wait_and_pulls_go_on(
     errors = jmespath.search("errors[].[code, message]", json.loads(refused.body))
     assert [code for code, _message in errors] == ["UNAVAILABLE"]
     assert "Pushes are paused" in errors[0][1]
-    # A client that waits at this status and not at the other one.
-    told = client.http(UPLOADS, "-X", "POST", "-A", "skopeo/1.9.3", account=writer)
-    assert (told.status, told.headers["retry-after"]) == (429, refused.headers["retry-after"])
-    assert jmespath.search("errors[].[code, message]", json.loads(told.body)) == [["TOOMANYREQUESTS", errors[0][1]]]
+    # Clients that wait at this status and not at the other one; Docker does the reverse.
+    for agent in ("skopeo/1.9.3", "libpod/4.9.3", "Buildah/1.41.5", "containers/5.36.2 (github.com/containers/image)"):
+        told = client.http(UPLOADS, "-X", "POST", "-A", agent, account=writer)
+        assert (told.status, told.headers["retry-after"]) == (429, refused.headers["retry-after"]), agent
+        assert jmespath.search("errors[].[code, message]", json.loads(told.body)) == [["TOOMANYREQUESTS", errors[0][1]]]
+    for agent in ("docker/28.2.2 go/go1.24.3", "like skopeo/1.9.3"):
+        assert client.http(UPLOADS, "-X", "POST", "-A", agent, account=writer).status == 503, agent
     manifests = "/v2/fence/image/manifests"
     for method, path in (("PUT", f"{manifests}/2"), ("DELETE", f"{manifests}/{layout.digest}")):
         assert client.http(path, "-X", method, account=writer).status == 503, method
